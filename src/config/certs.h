@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * What lies in one host's directory of certs.d (registries.md C.5): *.crt are
+ * additional CAs, X.cert with X.key a client pair.
+ */
+#include "config/stringlist.h"
+
+struct certs {
+	struct string_list cas;		/* paths, in lexical order */
+	char *client_cert, *client_key; /* the first pair, or NULL */
+};
+
+/* -ENOENT: no such directory.  -EINVAL: half a pair, or unreadable: logged. */
+int certs_scan(const char *dir, struct certs *ret);
+void certs_done(struct certs *c);
