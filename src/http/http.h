@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The engine: one thread owns libcurl's multi handle and every easy handle.
+ * Others start transfers, wait for the head, and pull the body out of a
+ * bounded window; when nobody pulls, the socket is paused.  Never follows a
+ * redirect, never authenticates, never retries, keeps no cookies: that is
+ * policy and lives above.  All functions may be called from any thread;
+ * http_wait_head and http_read wait.  One thread at a time uses a transfer.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "util/wait.h"
+
+struct http;
+struct http_transfer;
+
+/* Why a transfer failed, before any meaning is given to it. */
+enum http_fail {
+	HTTP_FAIL_NONE,
+	HTTP_FAIL_REFUSED,     /* connection refused */
+	HTTP_FAIL_DNS,	       /* name does not resolve (for good) */
+	HTTP_FAIL_DNS_AGAIN,   /* resolver trouble */
+	HTTP_FAIL_UNREACHABLE, /* no route */
+	HTTP_FAIL_CONNECT,     /* connect or TLS hand-shake timed out */
+	HTTP_FAIL_TLS,	       /* certificate or hand-shake refused */
+	HTTP_FAIL_PEER,	 /* connected address not allowed (struct http_spec) */
+	HTTP_FAIL_STALL, /* no head in time, or body slower than the floor */
+	HTTP_FAIL_RESET, /* connection lost */
+	HTTP_FAIL_SHORT, /* body shorter than announced */
+	HTTP_FAIL_PROTOCOL,  /* malformed answer, bad framing, header flood */
+	HTTP_FAIL_TOO_LARGE, /* body longer than max_body_bytes */
+	HTTP_FAIL_CANCELLED, /* engine is shutting down */
+	HTTP_FAIL_LOCAL,     /* out of memory, bad URL, scheme not allowed */
+};
+const char *http_fail_name(enum http_fail f);
+
+/* Where an address is: a stranger must not send us to a nearer class. */
+enum http_peer {
+	HTTP_PEER_ANY,	    /* as a requirement: no check */
+	HTTP_PEER_LOOPBACK, /* 127/8, ::1 */
+	HTTP_PEER_LOCAL,    /* link-local, unspecified, multicast */
+	HTTP_PEER_PRIVATE,  /* RFC 1918, fc00::/7, 100.64/10 */
+	HTTP_PEER_PUBLIC,
+};
+/* The class of a literal or connected address; ANY if it is no address. */
+enum http_peer http_peer_class(const char *address);
+
+struct http_config {
+	unsigned connect_ms;	/* TCP connect */
+	unsigned tls_ms;	/* connect + TLS */
+	unsigned first_byte_ms; /* from sending to the end of the head */
+	unsigned stall_ms;	/* with less than 1 KiB/s on average */
+	bool offline;		/* every start fails with HTTP_FAIL_LOCAL */
+	const char *user_agent;
+};
+
+/* TLS and connection identity of one host.  Must outlive its transfers. */
+struct http_tls {
+	const char *ca_file;	 /* additional CAs: a PEM bundle that holds the
+				    system's too, or NULL for the system's */
+	const char *client_cert; /* PEM file or NULL */
+	const char *client_key;
+	bool insecure; /* do not verify: only where the user asked for it */
+};
+
+struct http_spec {
+	const char *method; /* GET HEAD POST PUT PATCH DELETE */
+	const char *url;    /* http or https */
+	const char *const
+		*headers; /* "Name: value", NULL-terminated; or NULL */
+	const void *body; /* sent as it is (copied), or NULL */
+	size_t body_bytes;
+	const struct http_tls *tls; /* or NULL */
+	uint64_t max_body_bytes;    /* answer's body may not be longer */
+	size_t window_bytes; /* body bytes held for the reader; 0: 256 KiB */
+	enum http_peer
+		peer; /* ANY, or: the connected address must be this
+			 class or a farther one (skipped behind a proxy) */
+	bool prompt;  /* a small answer: its body may not stall for longer than
+			 its head, so that a look-up can try once more */
+	bool http1;   /* bulk: HTTP/1.1 (limits.md: faster than one h2) */
+	bool accept_any_encoding; /* default sends identity and refuses others
+				   */
+};
+
+/* The final (not 1xx) answer's head.  Valid until http_close. */
+struct http_head {
+	int status;
+	char **names;  /* lower case */
+	char **values; /* trimmed */
+	size_t len;
+	enum http_peer peer; /* of the connected address; ANY behind a proxy */
+	bool http2;
+};
+/* First value of a header, or NULL; `nth` for repeated ones. */
+const char *http_header(const struct http_head *h, const char *name);
+const char *http_header_nth(const struct http_head *h, const char *name,
+			    size_t nth);
+
+int http_new(const struct http_config *cfg, struct http **ret);
+/* Ends the thread; open transfers fail with HTTP_FAIL_CANCELLED. */
+void http_free(struct http *h);
+
+/* Queues; never waits.  Strings are copied. */
+int http_start(struct http *h, const struct http_spec *spec,
+	       struct http_transfer **ret);
+/* -EIO: failed, see http_failure; -ETIMEDOUT, -EINTR: by the wait. */
+int http_wait_head(struct http_transfer *t, struct wait *w,
+		   const struct http_head **ret);
+/* Up to len bytes, at least one; 0 exactly at the proper end of the body.
+ * Errors as above; bytes that came before a failure are delivered first. */
+ssize_t http_read(struct http_transfer *t, void *buf, size_t len,
+		  struct wait *w);
+enum http_fail http_failure(const struct http_transfer *t);
+const char *http_failure_text(const struct http_transfer *t); /* for the log */
+/* Cancels if it has not ended.  NULL is fine. */
+void http_close(struct http_transfer *t);
+
+/* Reads the rest of the body into a fresh NUL-terminated buffer; -EFBIG if it
+ * is longer than max. */
+int http_read_all(struct http_transfer *t, size_t max, struct wait *w,
+		  char **ret, size_t *ret_len);
+/* Drops idle connections (after resume from suspend). */
+void http_forget_connections(struct http *h);
