@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Attempts, until one brings an answer that means something, or the policy or
+ * the caller's patience says that it is enough (faults.md 3).
+ */
+#include "registry/call.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "http/retry.h"
+#include "registry/call_state.h"
+#include "util/auto.h"
+#include "util/log.h"
+#include "util/metric.h"
+
+void call_hang_up(struct call *c)
+{
+	exchange_close(&c->x);
+	if (c->has_slot)
+		slots_give(&c->r->slots, c->bulk);
+	c->has_slot = false;
+}
+
+void call_close(struct call *c)
+{
+	if (!c)
+		return;
+	call_hang_up(c);
+	auth_done(&c->auth);
+	token_forget(c->foreign);
+	token_forget(c->url);
+	free(c->base);
+	free(c->object);
+	free(c->body);
+	free(c);
+}
+
+static uint64_t random_number(void)
+{
+	uint64_t n = 0;
+
+	/* Jitter only: where there is none yet, zero will do. */
+	if (getrandom(&n, sizeof(n), GRND_NONBLOCK) != (ssize_t)sizeof(n))
+		n = 0;
+	return n;
+}
+
+bool call_again(struct registry *r, const struct outcome *out, unsigned attempt,
+		struct wait *w, int *ret_error)
+{
+	const struct retry_event e = {.attempt = attempt,
+				      .status = out->status,
+				      .fail = out->fail,
+				      .has_retry_after = out->has_retry_after,
+				      .retry_after_s = out->retry_after_s,
+				      .left_ms = wait_left_ms(w),
+				      .random = random_number()};
+	struct retry_policy policy;
+	uint64_t delay_ms = 0;
+	int error;
+
+	registry_policy(r, &policy);
+	if (retry_decide(&policy, &e, &delay_ms) == RETRY_GIVE_UP)
+		return false;
+	log_debug("%s: %s; attempt %u of %u in %" PRIu64 " ms", r->host,
+		  out->text, attempt + 1, policy.attempts, delay_ms);
+	error = wait_sleep(w, delay_ms);
+	if (error < 0) {
+		*ret_error = error;
+		return false;
+	}
+	metric_add(METRIC_HTTP_RETRIES, 1);
+	return true;
+}
+
+static int run(struct call *c, const struct call_spec *s, struct wait *w)
+{
+	int r;
+
+	for (unsigned n = 1;; n++) {
+		int ended = 0;
+		bool again;
+
+		r = call_attempt(c, s, w);
+		again = r < 0 ? c->out.may_retry
+			      : c->status < 200 || c->status > 299;
+		if (!again || !call_again(c->r, &c->out, n, w, &ended)) {
+			if (ended == -EINTR)
+				r = c->out.error = ended;
+			break;
+		}
+		call_hang_up(c);
+	}
+	return r;
+}
+
+static int check(struct registry *r, const struct call_spec *s,
+		 struct outcome *out)
+{
+	const struct registries_config *cfg = r->cfg;
+
+	memset(out, 0, sizeof(*out));
+	if (cfg->offline)
+		return -ENETDOWN;
+	if (cfg->allow && *s->repository &&
+	    !allow_exact(cfg->allow, r->host, s->repository))
+		return -EPERM;
+	return 0;
+}
+
+int call_run(struct registry *r, const struct call_spec *s, struct wait *w,
+	     struct call **ret)
+{
+	struct outcome out;
+	struct call *c;
+	int e = check(r, s, &out);
+
+	if (e < 0) {
+		if (s->silent)
+			outcome_set(s->silent, e, "%s", strerror(-e));
+		return e;
+	}
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return -ENOMEM;
+	c->r = r;
+	c->is_head = strcmp(s->method, "HEAD") == 0;
+	c->bulk = s->bulk;
+	c->missing_is_news = s->missing_is_news;
+	c->object = strdup(s->object);
+	e = c->object ? auth_init(&c->auth, r, s->repository, s->scope,
+				  s->learning)
+		      : -ENOMEM;
+	if (e == 0) {
+		e = run(c, s, w);
+		if (e < 0 && s->silent)
+			*s->silent = c->out;
+		else if (e < 0)
+			registry_fault(r, s->object, &c->out);
+		if (e < 0 && e != -EINTR)
+			metric_add(METRIC_HTTP_FAILURES, 1);
+	}
+	if (e < 0)
+		call_close(c);
+	else
+		*ret = c;
+	return e;
+}

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Page after page, whoever lists.  A registry decides what the next page is,
+ * so each cursor is followed once only, a page that repeats the one before is
+ * the end, and pages and names are counted (faults.md A9).
+ */
+#include "registry/pager.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "oci/reference.h"
+#include "registry/catalog.h"
+#include "registry/host.h"
+#include "registry/object.h"
+#include "registry/page.h"
+#include "util/auto.h"
+#include "util/map.h"
+#include "util/metric.h"
+
+struct pager {
+	struct registry *r;
+	char *repository;		     /* NULL: the host's catalogue */
+	const struct catalog_lister *lister; /* of a catalogue */
+	struct object o;		     /* of tags */
+	char *cursor;			     /* NULL: the first page */
+	bool ended;
+	struct map *seen;   /* cursors */
+	char *first, *last; /* names of the page before */
+	size_t pages, names;
+};
+
+static int pager_new(struct registry *r, struct pager **ret)
+{
+	struct pager *p = calloc(1, sizeof(*p));
+	int e;
+
+	if (!p)
+		return -ENOMEM;
+	p->r = r;
+	e = map_new(&p->seen);
+	if (e < 0)
+		free(p);
+	else
+		*ret = p;
+	return e;
+}
+
+void pager_close(struct pager *p)
+{
+	if (!p)
+		return;
+	map_free(p->seen, NULL);
+	object_done(&p->o);
+	free(p->repository);
+	free(p->cursor);
+	free(p->first);
+	free(p->last);
+	free(p);
+}
+
+int pager_open_tags(struct registry *r, const char *repository,
+		    struct pager **ret)
+{
+	struct pager *p;
+	int e = pager_new(r, &p);
+
+	if (e < 0)
+		return e;
+	e = object_init_tags(&p->o, repository);
+	if (e == 0) {
+		p->repository = strdup(repository);
+		e = p->repository ? 0 : -ENOMEM;
+	}
+	if (e < 0)
+		pager_close(p);
+	else
+		*ret = p;
+	return e;
+}
+
+int pager_open_catalog(struct registry *r, struct pager **ret)
+{
+	const struct catalog_lister *lister = catalog_find(r->host);
+	struct pager *p;
+	int e;
+
+	if (!lister || registry_catalog(r) == SUPPORT_NO)
+		return -EOPNOTSUPP;
+	e = pager_new(r, &p);
+	if (e < 0)
+		return e;
+	p->lister = lister;
+	*ret = p;
+	return 0;
+}
+
+static int ask_tags(struct pager *p, char **cursor, struct wait *w,
+		    struct string_list *page)
+{
+	const struct page tags = {.path = p->o.path,
+				  .member = "tags",
+				  .repository = p->repository,
+				  .scope = p->o.scope,
+				  .object = p->o.name};
+	int e = page_fetch(p->r, &tags, cursor, w, page);
+
+	/* 405: this one tells nobody. */
+	return e == -EROFS ? -EOPNOTSUPP : e;
+}
+
+static int ask_catalog(struct pager *p, char **cursor, struct wait *w,
+		       struct string_list *page)
+{
+	int e = p->lister->page(p->r, cursor, w, page);
+
+	if (e == 0)
+		registry_set_catalog(p->r, SUPPORT_YES);
+	else if (e == -EOPNOTSUPP)
+		registry_set_catalog(p->r, SUPPORT_NO);
+	return e;
+}
+
+/* The same first and last name as the page before: it goes in a ring. */
+static bool is_repeat(struct pager *p, const struct string_list *page)
+{
+	return page->len && p->first && strcmp(p->first, page->v[0]) == 0 &&
+	       strcmp(p->last, page->v[page->len - 1]) == 0;
+}
+
+static int remember_page(struct pager *p, const struct string_list *page)
+{
+	char *first, *last;
+
+	if (page->len == 0)
+		return 0;
+	first = strdup(page->v[0]);
+	last = strdup(page->v[page->len - 1]);
+	if (!first || !last) {
+		free(first);
+		free(last);
+		return -ENOMEM;
+	}
+	free(p->first);
+	free(p->last);
+	p->first = first;
+	p->last = last;
+	return 0;
+}
+
+static int too_much(struct pager *p)
+{
+	struct outcome out = {.status = 0};
+
+	outcome_set(&out, -EFBIG, "more than %d pages or %d names",
+		    PAGER_PAGES_MAX, PAGER_NAMES_MAX);
+	registry_fault(p->r, p->repository ? p->o.name : "catalogue", &out);
+	return -EFBIG;
+}
+
+/* Adds what is a name, once each. */
+static int filter(struct pager *p, const struct string_list *page,
+		  struct string_list *names)
+{
+	struct map *once;
+	int e = map_new(&once);
+
+	if (e < 0)
+		return e;
+	for (size_t i = 0; e == 0 && i < page->len; i++) {
+		const char *s = page->v[i];
+
+		if (p->repository ? !reference_is_tag(s)
+				  : !reference_is_repository(s))
+			metric_add(METRIC_NAMES_HIDDEN, 1);
+		else if (map_find(once, s))
+			continue;
+		else if (p->names >= PAGER_NAMES_MAX)
+			e = too_much(p);
+		else {
+			e = map_put(once, s, p, NULL);
+			if (e == 0)
+				e = string_list_add(names, s);
+			p->names += e == 0;
+		}
+	}
+	map_free(once, NULL);
+	return e;
+}
+
+/* Takes the next cursor over, unless it was there before. */
+static int advance(struct pager *p, char *next)
+{
+	int e = 0;
+
+	if (!next || map_find(p->seen, next)) {
+		free(next);
+		next = NULL;
+		p->ended = true;
+	} else {
+		e = map_put(p->seen, next, p, NULL);
+	}
+	free(p->cursor);
+	p->cursor = next;
+	return e;
+}
+
+int pager_next(struct pager *p, struct wait *w, struct string_list *names,
+	       bool *ret_more)
+{
+	struct string_list page = {.v = NULL};
+	char *cursor = NULL;
+	int e = 0;
+
+	if (p->ended) {
+		*ret_more = false;
+		return 0;
+	}
+	if (p->pages >= PAGER_PAGES_MAX)
+		return too_much(p);
+	if (p->cursor) {
+		cursor = strdup(p->cursor);
+		e = cursor ? 0 : -ENOMEM;
+	}
+	if (e == 0)
+		e = p->repository ? ask_tags(p, &cursor, w, &page)
+				  : ask_catalog(p, &cursor, w, &page);
+	if (e == 0 && is_repeat(p, &page)) {
+		p->ended = true;
+	} else if (e == 0) {
+		e = filter(p, &page, names);
+		if (e == 0)
+			e = remember_page(p, &page);
+		if (e == 0)
+			e = advance(p, steal(&cursor));
+		p->pages++;
+	}
+	free(cursor);
+	string_list_done(&page);
+	if (e == 0)
+		*ret_more = !p->ended;
+	return e;
+}

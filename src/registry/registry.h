@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * Registries: one `struct registry` per host, made when first named, kept
+ * until the end.  Owns what is learned about the host: challenge, tokens,
+ * capabilities, redirect targets, rate limit, pauses after 429, breaker after
+ * refused connections, slots.  No request is sent before somebody asks.
+ * Any thread; whatever takes a `struct wait` may wait for the network.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config/allow.h"
+#include "config/dockerauth.h"
+#include "config/hosts.h"
+#include "config/options.h"
+#include "http/http.h"
+#include "registry/fault.h"
+#include "util/str.h"
+#include "util/wait.h"
+
+/* All must outlive the registries. */
+struct registries_config {
+	struct http *http;
+	struct dockerauth *auth;
+	struct hosts *hosts;
+	struct allow *allow;
+	struct fault_log *faults;
+	struct option_times times;
+	unsigned retries;
+	bool offline;
+	unsigned slots; /* parallel requests per host; 0: 8 */
+};
+
+struct registries;
+struct registry;
+
+int registries_new(const struct registries_config *cfg,
+		   struct registries **ret);
+void registries_free(struct registries *rs);
+/* No I/O.  -EPERM: off the allow list; -EINVAL: no host name. */
+int registries_get(struct registries *rs, const char *host,
+		   struct registry **ret);
+/* Hosts met so far, for `.registryfs/hosts`. */
+int registries_list(struct registries *rs, struct string_list *ret);
+
+const char *registry_host(const struct registry *r);
+/* A key for what this mount's credential may see of a repository
+ * (credential_identity); no network, may run a helper. */
+int registry_identity(struct registry *r, const char *repository, char out[17]);
+/* One page of text for people: what is known of the host.  No network. */
+int registry_print(struct registry *r, struct str *out);
+/* The same as a JSON object. */
+int registry_print_json(struct registry *r, struct str *out);
+
+/* What `registryfs check` shows: GET /v2/ with authentication. */
+struct registry_probe {
+	int status; /* of the final answer */
+	bool https, http2, tls_verified;
+	char auth[16];	 /* "none", "basic", "bearer" */
+	char realm[256]; /* of the token server, or "" */
+	char api_version[64];
+	bool with_credential;
+};
+int registry_probe(struct registry *r, struct wait *w,
+		   struct registry_probe *ret);
