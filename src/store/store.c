@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Opening and closing, and the janitor: a thread that every two seconds, or
+ * when woken because a limit is near, saves maps, evicts, closes what nobody
+ * uses, and looks whether the directory is still there.
+ */
+#include "store/store.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "store/state.h"
+#include "util/auto.h"
+#include "util/clock.h"
+#include "util/log.h"
+#include "util/metric.h"
+#include "util/str.h"
+#include "util/wait.h"
+
+#define JANITOR_MS 2000
+#define KICK_MS 20
+
+static void destroy(struct store *s)
+{
+	if (!s)
+		return;
+	db_close(s->db);
+	storedir_close(s);
+	map_free(s->table, NULL);
+	pthread_cond_destroy(&s->kick);
+	pthread_cond_destroy(&s->changed);
+	pthread_mutex_destroy(&s->lock);
+	pthread_mutex_destroy(&s->opening);
+	pthread_mutex_destroy(&s->maintenance);
+	pthread_mutex_destroy(&s->saving);
+	free(s);
+}
+AUTOPTR_DEFINE(store, destroy)
+
+static int new_store(const struct store_config *cfg, struct store **ret)
+{
+	struct store *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	s->dirfd = s->lockfd = -1;
+	s->pid = getpid();
+	s->size_bytes = cfg->size_bytes;
+	s->min_free_bytes = cfg->min_free_bytes;
+	list_init(&s->open);
+	pthread_mutex_init(&s->saving, NULL);
+	pthread_mutex_init(&s->maintenance, NULL);
+	pthread_mutex_init(&s->opening, NULL);
+	pthread_mutex_init(&s->lock, NULL);
+	wait_cond_init(&s->changed);
+	wait_cond_init(&s->kick);
+	r = map_new(&s->table);
+	if (r < 0) {
+		destroy(s);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+/* Not the directory's fault, or one nobody should work around. */
+static bool is_fatal(int r)
+{
+	return r == -EBUSY || r == -EPERM || r == -ELOOP || r == -ENOTDIR ||
+	       r == -ENOMEM || r == -EINVAL || r == -ENAMETOOLONG;
+}
+
+static int open_dir(struct store *s, const char *dir, int *ret_pid)
+{
+	autofree char *path = NULL;
+	int r = storedir_open(s, dir, ret_pid);
+
+	if (r == 0) {
+		path = str_printf("%s/meta.db", s->dir);
+		r = path ? db_open(path, &s->db) : -ENOMEM;
+	}
+	if (r == -EBUSY)
+		log_error("cache %s is used by another process", dir);
+	else if (r < 0 && is_fatal(r))
+		log_error("cache %s: %s", dir, strerror(-r));
+	if (r == 0 || is_fatal(r))
+		return r;
+	log_warning("cache %s cannot be used: %s; going on in memory", dir,
+		    strerror(-r));
+	storedir_close(s);
+	return 0;
+}
+
+int store_open(const struct store_config *cfg, struct store **ret, int *ret_pid)
+{
+	autoptr(store) s = NULL;
+	int r = new_store(cfg, &s);
+
+	if (r < 0)
+		return r;
+	if (cfg->dir)
+		r = open_dir(s, cfg->dir, ret_pid);
+	if (r == 0 && !s->db)
+		r = db_open(NULL, &s->db);
+	if (r < 0)
+		return r;
+	/* Without these two the cache is only larger for a while. */
+	(void)rows_prune(s, clock_wall());
+	(void)blob_totals(s, &s->bytes, &s->tick);
+	s->swept_generation = db_generation(s->db);
+	if (db_unclean(s->db)) {
+		autolock(&s->saving);
+
+		storedir_sweep(s);
+	}
+	metric_set(METRIC_CACHE_BYTES, (int64_t)s->bytes);
+	*ret = steal(&s);
+	return 0;
+}
+
+/* All rows were lost: what is open is saved anew, other files go. */
+static void check_generation(struct store *s)
+{
+	uint64_t generation = db_generation(s->db), bytes = 0;
+
+	if (generation == s->swept_generation)
+		return;
+	s->swept_generation = generation;
+	save_again(s);
+	pthread_mutex_lock(&s->opening);
+	pthread_mutex_lock(&s->lock);
+	list_for(node, &s->open) {
+		bytes += container_of(node, struct chunks, node)->file_bytes;
+	}
+	s->bytes = bytes;
+	pthread_mutex_unlock(&s->lock);
+	pthread_mutex_unlock(&s->opening);
+	storedir_sweep(s);
+}
+
+static int maintain(struct store *s)
+{
+	int r;
+
+	autolock(&s->saving);
+	pthread_mutex_lock(&s->maintenance);
+	storedir_revive(s);
+	pthread_mutex_unlock(&s->maintenance);
+	check_generation(s);
+	r = save_all(s);
+	/* Saving may have found the database damaged. */
+	if (db_generation(s->db) != s->swept_generation) {
+		check_generation(s);
+		r = save_all(s);
+	}
+	return r;
+}
+
+static void tidy(struct store *s)
+{
+	uint64_t now = clock_ms();
+
+	evict_check(s, now);
+	(void)maintain(s);
+	autolock(&s->saving);
+	chunk_release_idle(s, now > IDLE_MS ? now - IDLE_MS : 0, false);
+}
+
+/* Until the time has come, or somebody needs room; false: to stop. */
+static bool janitor_sleep(struct store *s, uint64_t from_ms, uint64_t until_ms)
+{
+	autolock(&s->lock);
+
+	for (;;) {
+		uint64_t now = clock_ms(), end = until_ms;
+		struct timespec at;
+
+		if (s->stop)
+			return false;
+		/* Kicks may come by the thousand. */
+		if (s->kicked && from_ms < until_ms)
+			end = from_ms;
+		if (now >= end)
+			return true;
+		clock_gettime(CLOCK_MONOTONIC, &at);
+		at.tv_sec += (time_t)((end - now) / 1000);
+		at.tv_nsec += (long)((end - now) % 1000) * 1000000;
+		if (at.tv_nsec >= 1000000000) {
+			at.tv_sec++;
+			at.tv_nsec -= 1000000000;
+		}
+		pthread_cond_timedwait(&s->kick, &s->lock, &at);
+	}
+}
+
+static void *janitor(void *arg)
+{
+	struct store *s = arg;
+	/* At once: the limits may be lower than in the last run. */
+	uint64_t now = clock_ms(), next = now;
+
+	while (janitor_sleep(s, now + KICK_MS, next)) {
+		pthread_mutex_lock(&s->lock);
+		s->kicked = false;
+		pthread_mutex_unlock(&s->lock);
+		now = clock_ms();
+		if (now >= next) {
+			tidy(s);
+			now = clock_ms();
+			next = now + JANITOR_MS;
+		} else {
+			evict_check(s, now);
+		}
+	}
+	return NULL;
+}
+
+int store_start(struct store *s)
+{
+	int r;
+
+	if (s->started)
+		return 0;
+	/* SQLite's locks stayed with the process that daemonised. */
+	if (s->pid != getpid()) {
+		s->pid = getpid();
+		storedir_note_pid(s);
+		r = db_reopen(s->db);
+		if (r < 0)
+			return r;
+	}
+	r = pthread_create(&s->janitor, NULL, janitor, s);
+	if (r != 0)
+		return -r;
+	s->started = true;
+	return 0;
+}
+
+void store_close(struct store *s)
+{
+	if (!s)
+		return;
+	if (s->started) {
+		pthread_mutex_lock(&s->lock);
+		s->stop = true;
+		pthread_cond_signal(&s->kick);
+		pthread_mutex_unlock(&s->lock);
+		pthread_join(s->janitor, NULL);
+	}
+	(void)maintain(s);
+	pthread_mutex_lock(&s->saving);
+	chunk_release_idle(s, 0, true);
+	pthread_mutex_unlock(&s->saving);
+	destroy(s);
+}
+
+int store_sync(struct store *s)
+{
+	return maintain(s);
+}
+
+bool store_has_disk(struct store *s)
+{
+	uint64_t free_bytes;
+
+	return s->dirfd >= 0 && storedir_free(s, &free_bytes) == 0 &&
+	       free_bytes > s->min_free_bytes;
+}
+
+int store_stats(struct store *s, struct store_stats *ret)
+{
+	struct store_stats st = {.in_memory = s->dirfd < 0};
+	int r = rows_stats(s, &st);
+
+	if (r < 0)
+		return r;
+	(void)storedir_free(s, &st.disk_free_bytes);
+	st.size_bytes = s->size_bytes;
+	autolock(&s->lock);
+	st.bytes = s->bytes;
+	st.evicted_bytes = s->evicted_bytes;
+	*ret = st;
+	return 0;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The cache on disk.  DIR/lock (one daemon at a time), DIR/meta.db (SQLite,
+ * WAL, one connection, one mutex), DIR/blobs/ALG/xx/HEX (sparse files).
+ * Nothing in it needs to survive: a damaged database is set aside as
+ * meta.db.bad-TIME and made anew; a directory that cannot be used (read-only,
+ * full) leaves a store in memory, with one warning.  Any thread.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "util/str.h"
+
+struct store_config {
+	const char *dir;	 /* NULL: in memory only */
+	uint64_t size_bytes;	 /* of blob data, evicted least recently used */
+	uint64_t min_free_bytes; /* left free on that file system */
+};
+
+struct store;
+/* -EBUSY: another daemon uses DIR; *ret_pid (may be NULL) is its process. */
+int store_open(const struct store_config *cfg, struct store **ret,
+	       int *ret_pid);
+/* Starts the janitor (eviction, saving of chunk maps): after daemonising. */
+int store_start(struct store *s);
+void store_close(struct store *s); /* saves, stops the janitor */
+/* Makes what was learned durable now: data first, then the maps. */
+int store_sync(struct store *s);
+
+struct store_stats {
+	bool in_memory;
+	uint64_t blobs, verified_blobs, documents, tags;
+	uint64_t bytes, size_bytes, disk_free_bytes, evicted_bytes;
+};
+int store_stats(struct store *s, struct store_stats *ret);
+/* Blob data goes to a disk with room left (else to a small ring in memory). */
+bool store_has_disk(struct store *s);
