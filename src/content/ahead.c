@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Window growth for sequential readers; see the header. */
+#include "content/ahead.h"
+
+#include "util/auto.h"
+
+void ahead_init(struct ahead *a, uint64_t limit_bytes)
+{
+	*a = (struct ahead){.limit_bytes = limit_bytes};
+	pthread_mutex_init(&a->lock, NULL);
+}
+
+void ahead_done(struct ahead *a)
+{
+	pthread_mutex_destroy(&a->lock);
+}
+
+static uint64_t distance(uint64_t x, uint64_t y)
+{
+	return x > y ? x - y : y - x;
+}
+
+uint64_t ahead_window(struct ahead *a, uint64_t off, size_t len)
+{
+	autolock(&a->lock);
+	uint64_t end = off + len, window;
+
+	/* A first read is no stream yet, wherever it is. */
+	if (a->next_off == 0 ||
+	    distance(off, a->next_off) > AHEAD_SLACK_BYTES) {
+		a->start_off = off;
+		a->next_off = end;
+		return 0;
+	}
+	if (end > a->next_off)
+		a->next_off = end;
+	if (off < a->start_off)
+		a->start_off = off;
+	window = (a->next_off - a->start_off) * AHEAD_FACTOR;
+	if (window < AHEAD_FIRST_BYTES)
+		window = AHEAD_FIRST_BYTES;
+	return window < a->limit_bytes ? window : a->limit_bytes;
+}
