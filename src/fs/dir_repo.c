@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Entering costs no request: a path component may belong to a name that no
+ * catalogue shows.  Opening for listing asks: the tags tell whether the path is
+ * a repository, the catalogue what is beneath; ENOENT only if both say no.
+ */
+#include "fs/dir_repo.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "content/catalogue.h"
+#include "content/listing.h"
+#include "content/repo.h"
+#include "fs/dir_about.h"
+#include "fs/dir_refs.h"
+#include "oci/reference.h"
+#include "util/auto.h"
+
+#define SPECIALS 4 /* .registryfs and the reserved names: offsets 2 to 5 */
+
+struct dir_repo {
+	struct node node;
+	char *host, *path;
+};
+
+/* path/name, or name at the top. */
+static char *path_join(const struct dir_repo *d, const char *name)
+{
+	return d->path[0] ? str_printf("%s/%s", d->path, name) : strdup(name);
+}
+
+static int repo_getattr(struct node *n, struct wait *w, struct stat *st)
+{
+	(void)w;
+	st->st_mode |= NODE_DIR_MODE;
+	node_mount_time(n, st);
+	return 0;
+}
+
+static void repo_done(struct node *n)
+{
+	struct dir_repo *d = (struct dir_repo *)n;
+
+	free(d->host);
+	free(d->path);
+}
+
+static const struct node_ops repo_ops;
+
+/* --- look-up --- */
+
+static int lookup_reserved(struct dir_repo *d, const char *name,
+			   struct node *known, struct node **ret)
+{
+	autoptr(repo) repo = NULL;
+	int r;
+
+	if (!d->path[0])
+		return -ENOENT;
+	if (known) {
+		*ret = known;
+		return 0;
+	}
+	r = repo_open(node_content(&d->node), d->host, d->path, &repo);
+	return r < 0 ? r : dir_refs_new(&d->node, name, repo, ret);
+}
+
+static int lookup_component(struct dir_repo *d, const char *path,
+			    const char *name, struct node *known,
+			    struct node **ret)
+{
+	int r;
+
+	if (known && known->ops == &repo_ops) {
+		*ret = known;
+		return 0;
+	}
+	r = content_allowed(node_content(&d->node), d->host, path);
+	return r < 0 ? r : dir_repo_new(&d->node, name, d->host, path, ret);
+}
+
+/* app:1.4 and app@sha256:… */
+static int lookup_image(struct dir_repo *d, const char *path, const char *name,
+			const struct reference_name *ref, struct node *known,
+			struct wait *w, struct node **ret, double *ttl_s)
+{
+	autoptr(repo) repo = NULL;
+	autofree char *up = str_printf("../%s", ref->component);
+	int r;
+
+	if (!up)
+		return -ENOMEM;
+	r = repo_open(node_content(&d->node), d->host, path, &repo);
+	if (r < 0)
+		return r;
+	if (ref->kind == REFERENCE_TAG)
+		return dir_refs_tag(&d->node, name, repo, ref->tag, up, known,
+				    w, ret, ttl_s);
+	*ttl_s = NODE_TTL_NEGATIVE;
+	r = dir_refs_digest(&d->node, name, repo, &ref->digest, up, known, w,
+			    ret);
+	if (r == 0)
+		*ttl_s = NODE_TTL_FOREVER;
+	return r;
+}
+
+static int repo_lookup(struct node *dir, const char *name, struct node *known,
+		       struct wait *w, struct node **ret, double *ttl_s)
+{
+	struct dir_repo *d = (struct dir_repo *)dir;
+	struct reference_name ref;
+	autofree char *path = NULL;
+
+	if (name[0] == '.')
+		return dir_about_lookup(dir, name, known, ret);
+	if (name[0] == '_')
+		return lookup_reserved(d, name, known, ret);
+	if (reference_parse_name(name, &ref) < 0)
+		return -ENOENT;
+	path = path_join(d, ref.component);
+	if (!path)
+		return -ENOMEM;
+	if (strlen(d->host) + 1 + strlen(path) > REFERENCE_NAME_MAX)
+		return -ENOENT;
+	if (ref.kind == REFERENCE_COMPONENT)
+		return lookup_component(d, path, name, known, ret);
+	return lookup_image(d, path, name, &ref, known, w, ret, ttl_s);
+}
+
+/* --- listing --- */
+
+struct repo_handle {
+	struct catalogue *catalogue;
+	bool is_repository;
+};
+
+/* Does the registry know it as a repository?  1, 0, or why it is not known. */
+static int ask_tags(struct dir_repo *d, struct wait *w)
+{
+	autoptr(repo) repo = NULL;
+	struct listing *l = NULL;
+	const char *first;
+	int r;
+
+	r = repo_open(node_content(&d->node), d->host, d->path, &repo);
+	if (r == 0)
+		r = listing_open_tags(repo, &l);
+	if (r < 0)
+		return r;
+	r = listing_at(l, 0, w, &first);
+	listing_unref(l);
+	if (r == 0 || r == -ENODATA)
+		return 1;
+	return r == -ENOENT ? 0 : r;
+}
+
+/* Offline, what nobody ever asked for could not be asked for. */
+static int find_kind_offline(struct dir_repo *d, struct repo_handle *h,
+			     struct wait *w)
+{
+	enum catalogue_answer answer;
+	const char *first;
+	int r;
+
+	r = catalogue_find(h->catalogue, d->path, w, &answer);
+	if (r < 0)
+		return r;
+	h->is_repository = answer == CATALOGUE_REPOSITORY;
+	if (h->is_repository)
+		return 0;
+	r = catalogue_child(h->catalogue, d->path, 0, w, &first);
+	return r == -ENODATA ? -ENETDOWN : r;
+}
+
+/* What the directory is; -ENOENT only if the tags and the catalogue say no. */
+static int find_kind(struct dir_repo *d, struct repo_handle *h, struct wait *w)
+{
+	enum catalogue_answer answer;
+	int tags, r;
+
+	if (node_options(&d->node)->offline)
+		return find_kind_offline(d, h, w);
+	if (!d->path[0])
+		return 0;
+	tags = ask_tags(d, w);
+	if (tags > 0) {
+		h->is_repository = true;
+		return 0;
+	}
+	if (tags < 0 && tags != -EACCES && tags != -EPERM)
+		return tags;
+	r = catalogue_find(h->catalogue, d->path, w, &answer);
+	if (r < 0)
+		return r;
+	if (answer == CATALOGUE_REPOSITORY || answer == CATALOGUE_PREFIX) {
+		h->is_repository = answer == CATALOGUE_REPOSITORY;
+		return 0;
+	}
+	return tags < 0 ? tags : -ENOENT;
+}
+
+static void repo_handle_free(struct repo_handle *h)
+{
+	catalogue_unref(h->catalogue);
+	free(h);
+}
+
+static int repo_opendir(struct node *dir, struct wait *w, void **ret_handle)
+{
+	struct dir_repo *d = (struct dir_repo *)dir;
+	struct repo_handle *h = calloc(1, sizeof(*h));
+	int r;
+
+	if (!h)
+		return -ENOMEM;
+	r = catalogue_open(node_content(dir), d->host, &h->catalogue);
+	if (r < 0) {
+		free(h);
+		return r;
+	}
+	r = find_kind(d, h, w);
+	if (r < 0) {
+		repo_handle_free(h);
+		return r;
+	}
+	*ret_handle = h;
+	return 0;
+}
+
+static void repo_closedir(struct node *dir, void *handle)
+{
+	(void)dir;
+	repo_handle_free(handle);
+}
+
+/* Entry number i of what precedes the children; NULL: not shown here. */
+static const char *special_name(const struct node *dir,
+				const struct repo_handle *h, uint64_t i)
+{
+	if (i == 0)
+		return dir->parent ? NULL : DIR_ABOUT_NAME;
+	return h->is_repository ? dir_refs_names[i - 1] : NULL;
+}
+
+static bool add_specials(struct node *dir, const struct repo_handle *h,
+			 uint64_t *off, struct dir_sink *sink)
+{
+	for (uint64_t i = *off - 2; i < SPECIALS; i++) {
+		const char *name = special_name(dir, h, i);
+
+		if (name &&
+		    !sink->add(sink, name, S_IFDIR,
+			       node_child_ino(dir, name, NODE_RANK_PLAIN),
+			       i + 3))
+			return false;
+		*off = i + 3;
+	}
+	return true;
+}
+
+static int repo_readdir(struct node *dir, void *handle, uint64_t off,
+			struct wait *w, struct dir_sink *sink)
+{
+	const struct dir_repo *d = (struct dir_repo *)dir;
+	const struct repo_handle *h = handle;
+	const char *name;
+	int r;
+
+	if (!dir_add_dots(dir, &off, sink) || !add_specials(dir, h, &off, sink))
+		return 0;
+	for (uint64_t i = off - 2 - SPECIALS;; i++) {
+		r = catalogue_child(h->catalogue, d->path, (size_t)i, w, &name);
+		if (r < 0)
+			return r == -ENODATA ? 0 : r;
+		if (!sink->add(sink, name, S_IFDIR,
+			       node_child_ino(dir, name, NODE_RANK_PLAIN),
+			       i + 3 + SPECIALS))
+			return 0;
+	}
+}
+
+static const struct node_ops repo_ops = {
+	.type = S_IFDIR,
+	.getattr = repo_getattr,
+	.done = repo_done,
+	.lookup = repo_lookup,
+	.opendir = repo_opendir,
+	.readdir = repo_readdir,
+	.closedir = repo_closedir,
+	.volatile_list = true,
+};
+
+int dir_repo_new(struct node *parent, const char *name, const char *host,
+		 const char *path, struct node **ret)
+{
+	autofree char *host_copy = strdup(host), *path_copy = strdup(path);
+	struct dir_repo *d;
+	struct node *n;
+	int r;
+
+	if (!host_copy || !path_copy)
+		return -ENOMEM;
+	r = node_new(&repo_ops, sizeof(*d), parent, name, NODE_RANK_PLAIN, &n);
+	if (r < 0)
+		return r;
+	d = (struct dir_repo *)n;
+	d->host = steal(&host_copy);
+	d->path = steal(&path_copy);
+	*ret = n;
+	return 0;
+}

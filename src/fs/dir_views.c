@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A view is one row: how its list is made, and what a name in it means.  All
+ * names of a pinned image are fixed for ever.
+ */
+#include "fs/dir_views.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/file_blob.h"
+#include "fs/file_text.h"
+#include "fs/snapshot.h"
+#include "oci/reference.h"
+#include "util/auto.h"
+
+struct dir_view_node;
+
+struct view {
+	int (*fill)(struct dir_view_node *v, struct wait *w,
+		    struct snapshot *s);
+	/* -ENOENT: no such name. */
+	int (*make)(struct dir_view_node *v, const char *name, struct wait *w,
+		    struct node **ret);
+};
+
+struct dir_view_node {
+	struct node node;
+	const struct view *view;
+	struct image *image;
+	char *up;
+	enum hash_alg alg; /* of blobs/ALG */
+};
+
+static int view_child(struct dir_view_node *parent, const char *name,
+		      const struct view *view, struct node **ret);
+
+/* --- blobs/ALG --- */
+
+static bool is_document(enum image_part part)
+{
+	return part == PART_MANIFEST || part == PART_INDEX || part == PART_ROOT;
+}
+
+static enum node_rank rank_of(enum image_part part)
+{
+	static const enum node_rank ranks[] = {
+		[PART_LAYER] = NODE_RANK_FIRST,
+		[PART_CONFIG] = NODE_RANK_CONFIG,
+		[PART_MANIFEST] = NODE_RANK_MANIFEST,
+		[PART_INDEX] = NODE_RANK_INDEX,
+		[PART_ROOT] = NODE_RANK_ROOT,
+	};
+
+	return ranks[part];
+}
+
+static int alg_fill(struct dir_view_node *v, struct wait *w, struct snapshot *s)
+{
+	const struct image_entry *e;
+	char hex[129];
+	size_t len;
+	int r;
+
+	r = image_entries(v->image, w, &e, &len);
+	for (size_t i = 0; r == 0 && i < len; i++) {
+		if (e[i].digest.alg != v->alg)
+			continue;
+		digest_hex(&e[i].digest, hex);
+		r = snapshot_add(s, hex, S_IFREG, rank_of(e[i].part));
+	}
+	return r;
+}
+
+static int alg_make(struct dir_view_node *v, const char *name, struct wait *w,
+		    struct node **ret)
+{
+	struct image_entry e;
+	struct digest d;
+	int r;
+
+	if (digest_parse_parts(v->alg == HASH_SHA512 ? "sha512" : "sha256",
+			       name, &d) < 0)
+		return -ENOENT;
+	r = image_find(v->image, &d, w, &e);
+	if (r < 0)
+		return r;
+	if (is_document(e.part))
+		return file_doc_new(&v->node, name, rank_of(e.part), &e,
+				    v->image, ret);
+	return file_blob_new(&v->node, name, rank_of(e.part),
+			     image_repo(v->image), v->image, &e.digest,
+			     e.size_bytes, e.mediatype, ret);
+}
+
+static const struct view view_alg = {alg_fill, alg_make};
+
+/* --- blobs --- */
+
+static int blobs_fill(struct dir_view_node *v, struct wait *w,
+		      struct snapshot *s)
+{
+	static const char *const names[] = {
+		[HASH_SHA256] = "sha256", [HASH_SHA512] = "sha512"};
+	bool has[2] = {false, false};
+	const struct image_entry *e;
+	size_t len;
+	int r;
+
+	r = image_entries(v->image, w, &e, &len);
+	for (size_t i = 0; r == 0 && i < len; i++)
+		has[e[i].digest.alg] = true;
+	for (size_t a = 0; a < 2 && r == 0; a++)
+		if (has[a])
+			r = snapshot_add(s, names[a], S_IFDIR, NODE_RANK_PLAIN);
+	return r;
+}
+
+static int blobs_make(struct dir_view_node *v, const char *name, struct wait *w,
+		      struct node **ret)
+{
+	enum hash_alg alg;
+	int r;
+
+	(void)w;
+	if (strcmp(name, "sha256") == 0)
+		alg = HASH_SHA256;
+	else if (strcmp(name, "sha512") == 0)
+		alg = HASH_SHA512;
+	else
+		return -ENOENT;
+	r = view_child(v, name, &view_alg, ret);
+	if (r == 0)
+		((struct dir_view_node *)*ret)->alg = alg;
+	return r;
+}
+
+/* --- links --- */
+
+static int make_manifest_link(struct dir_view_node *v, const char *name,
+			      const struct digest *d, struct node **ret)
+{
+	char text[DIGEST_TEXT_MAX];
+	autofree char *target = NULL;
+
+	digest_format(d, text);
+	name_spell(node_options(&v->node), text);
+	target = str_printf("../%s/_manifests/%s", v->up, text);
+	return target ? link_new(&v->node, name, target, v->image, ret)
+		      : -ENOMEM;
+}
+
+/* --- layers: 00 … NN, base first --- */
+
+#define LAYER_NAME_MAX 24
+
+static void layer_name(size_t i, char out[LAYER_NAME_MAX])
+{
+	snprintf(out, LAYER_NAME_MAX, "%02zu", i);
+}
+
+static int layers_fill(struct dir_view_node *v, struct wait *w,
+		       struct snapshot *s)
+{
+	const struct manifest *m;
+	char name[LAYER_NAME_MAX];
+	int r;
+
+	r = image_platform(v->image, w, &m);
+	for (size_t i = 0; r == 0 && i < m->children_len; i++) {
+		layer_name(i, name);
+		r = snapshot_add(s, name, S_IFLNK, NODE_RANK_PLAIN);
+	}
+	return r;
+}
+
+static int layers_make(struct dir_view_node *v, const char *name,
+		       struct wait *w, struct node **ret)
+{
+	const struct manifest *m;
+	unsigned long long i;
+	char want[LAYER_NAME_MAX], hex[129], target[192];
+	const struct digest *d;
+	int r;
+
+	if (str_to_u64(name, MANIFEST_LAYERS_MAX, &i) < 0)
+		return -ENOENT;
+	layer_name((size_t)i, want);
+	r = image_platform(v->image, w, &m);
+	if (r < 0)
+		return r;
+	if (i >= m->children_len || strcmp(name, want) != 0)
+		return -ENOENT;
+	d = &m->children[i].digest;
+	digest_hex(d, hex);
+	snprintf(target, sizeof(target), "../blobs/%s/%s", digest_alg_name(d),
+		 hex);
+	return link_new(&v->node, name, target, v->image, ret);
+}
+
+/* --- platforms --- */
+
+#define PLATFORM_NAME_MAX (4 * PLATFORM_PART_MAX)
+
+/* The name of child i: os-arch[-variant], with -os.version where an earlier
+ * child has that name (Windows); "" for one that is shown nowhere. */
+static void platform_child_name(const struct manifest *m, size_t i,
+				char out[PLATFORM_NAME_MAX])
+{
+	const struct descriptor *d = &m->children[i];
+	char mine[3 * PLATFORM_PART_MAX], other[3 * PLATFORM_PART_MAX];
+	size_t len;
+
+	out[0] = '\0';
+	if (!d->has_platform || platform_is_unknown(&d->platform) ||
+	    !mediatype_is_document(mediatype_class(d->mediatype)))
+		return;
+	platform_name(&d->platform, mine);
+	snprintf(out, PLATFORM_NAME_MAX, "%s", mine);
+	for (size_t k = 0; k < i; k++) {
+		if (!m->children[k].has_platform)
+			continue;
+		platform_name(&m->children[k].platform, other);
+		if (strcmp(mine, other) != 0)
+			continue;
+		len = strlen(out);
+		snprintf(out + len, PLATFORM_NAME_MAX - len, "-%.60s",
+			 d->platform.os_version);
+		for (char *p = out + len; *p; p++)
+			if (*p == '/')
+				*p = '_';
+		return;
+	}
+}
+
+static bool platform_listed(const struct snapshot *s, const char *name)
+{
+	for (size_t i = 0; i < s->entries.len; i++)
+		if (strcmp(s->entries.v[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static int platforms_fill(struct dir_view_node *v, struct wait *w,
+			  struct snapshot *s)
+{
+	char name[PLATFORM_NAME_MAX];
+	const struct manifest *m;
+	int r;
+
+	r = image_root(v->image, w, &m);
+	for (size_t i = 0; r == 0 && i < m->children_len; i++) {
+		platform_child_name(m, i, name);
+		if (name[0] && !platform_listed(s, name))
+			r = snapshot_add(s, name, S_IFLNK, NODE_RANK_PLAIN);
+	}
+	return r;
+}
+
+static int platforms_make(struct dir_view_node *v, const char *name,
+			  struct wait *w, struct node **ret)
+{
+	char child[PLATFORM_NAME_MAX];
+	const struct manifest *m;
+	int r;
+
+	r = image_root(v->image, w, &m);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < m->children_len; i++) {
+		platform_child_name(m, i, child);
+		if (strcmp(child, name) == 0)
+			return make_manifest_link(v, name,
+						  &m->children[i].digest, ret);
+	}
+	return -ENOENT;
+}
+
+/* --- referrers, by digest --- */
+
+static int referrers_fill(struct dir_view_node *v, struct wait *w,
+			  struct snapshot *s)
+{
+	const struct descriptor *d;
+	char name[DIGEST_TEXT_MAX];
+	size_t len;
+	int r;
+
+	r = image_referrers(v->image, w, &d, &len);
+	for (size_t i = 0; r == 0 && i < len; i++) {
+		digest_format(&d[i].digest, name);
+		name_spell(node_options(&v->node), name);
+		r = snapshot_add(s, name, S_IFLNK, NODE_RANK_PLAIN);
+	}
+	return r;
+}
+
+static int referrers_make(struct dir_view_node *v, const char *name,
+			  struct wait *w, struct node **ret)
+{
+	const struct descriptor *d;
+	struct digest want;
+	size_t len;
+	int r;
+
+	if (reference_parse_digest_name(name, &want) < 0)
+		return -ENOENT;
+	r = image_referrers(v->image, w, &d, &len);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < len; i++)
+		if (digest_equal(&d[i].digest, &want))
+			return make_manifest_link(v, name, &want, ret);
+	return -ENOENT;
+}
+
+static const struct view views[] = {
+	[VIEW_BLOBS] = {blobs_fill, blobs_make},
+	[VIEW_LAYERS] = {layers_fill, layers_make},
+	[VIEW_PLATFORMS] = {platforms_fill, platforms_make},
+	[VIEW_REFERRERS] = {referrers_fill, referrers_make},
+};
+
+/* --- the kind --- */
+
+static int view_getattr(struct node *n, struct wait *w, struct stat *st)
+{
+	(void)w;
+	st->st_mode |= NODE_DIR_MODE;
+	image_time_known(((struct dir_view_node *)n)->image, &st->st_mtim);
+	return 0;
+}
+
+static void view_done(struct node *n)
+{
+	struct dir_view_node *v = (struct dir_view_node *)n;
+
+	image_unref(v->image);
+	free(v->up);
+}
+
+static int view_lookup(struct node *dir, const char *name, struct node *known,
+		       struct wait *w, struct node **ret, double *ttl_s)
+{
+	struct dir_view_node *v = (struct dir_view_node *)dir;
+	int r;
+
+	if (known) {
+		*ret = known;
+		return 0;
+	}
+	*ttl_s = NODE_TTL_NEGATIVE; /* a missing child may yet be pushed */
+	r = v->view->make(v, name, w, ret);
+	if (r == 0)
+		*ttl_s = NODE_TTL_FOREVER;
+	return r;
+}
+
+static int view_opendir(struct node *dir, struct wait *w, void **ret_handle)
+{
+	struct dir_view_node *v = (struct dir_view_node *)dir;
+	autoptr(snapshot) s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	r = v->view->fill(v, w, s);
+	if (r == 0)
+		r = image_learn_time(v->image, w);
+	if (r < 0)
+		return r;
+	*ret_handle = steal(&s);
+	return 0;
+}
+
+static const struct node_ops view_ops = {
+	.type = S_IFDIR,
+	.getattr = view_getattr,
+	.done = view_done,
+	.lookup = view_lookup,
+	.opendir = view_opendir,
+	.readdir = snapshot_readdir,
+	.closedir = snapshot_closedir,
+};
+
+static int view_new(struct node *parent, const char *name,
+		    const struct view *view, struct image *image,
+		    const char *up, struct node **ret)
+{
+	autofree char *copy = strdup(up);
+	struct dir_view_node *v;
+	struct node *n;
+	int r;
+
+	if (!copy)
+		return -ENOMEM;
+	r = node_new(&view_ops, sizeof(*v), parent, name,
+		     view == &views[VIEW_BLOBS] ? NODE_RANK_FIRST
+						: NODE_RANK_PLAIN,
+		     &n);
+	if (r < 0)
+		return r;
+	v = (struct dir_view_node *)n;
+	v->view = view;
+	v->image = image_ref(image);
+	v->up = steal(&copy);
+	*ret = n;
+	return 0;
+}
+
+static int view_child(struct dir_view_node *parent, const char *name,
+		      const struct view *view, struct node **ret)
+{
+	return view_new(&parent->node, name, view, parent->image, parent->up,
+			ret);
+}
+
+int dir_view_new(struct node *parent, const char *name, enum dir_view view,
+		 struct image *image, const char *up, struct node **ret)
+{
+	return view_new(parent, name, &views[view], image, up, ret);
+}

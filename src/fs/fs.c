@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Mounting, the session loop, and leaving.
+ *
+ * Threads: libfuse's pool grows by one whenever no thread is left to receive,
+ * up to max_threads; how many of them may wait for a network is bounded below
+ * that (content/gate.h), so some are always free to answer from the cache.
+ */
+#include "fs/fs.h"
+
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+
+#include "fs/dir_root.h"
+#include "fs/fs_private.h"
+#include "util/auto.h"
+#include "util/log.h"
+#include "util/metric.h"
+
+/* --- the INIT reply --- */
+
+/*
+ * libfuse before 3.17.1 accepts FUSE_CAP_PARALLEL_DIROPS and never sends it
+ * (fixed by its commit c9905341): one look-up that hangs then freezes its whole
+ * directory.  The first reply of a session is INIT's; the bit is set there.
+ */
+static ssize_t write_init_reply(int fd, const struct iovec *iov, int count)
+{
+	struct iovec patched[2] = {iov[0], iov[1]};
+	struct fuse_init_out out;
+
+	(void)count;
+	memcpy(&out, iov[1].iov_base, sizeof(out));
+	out.flags |= FUSE_PARALLEL_DIROPS;
+	patched[1].iov_base = &out;
+	return writev(fd, patched, 2);
+}
+
+static bool is_init_reply(const struct iovec *iov, int count)
+{
+	const struct fuse_out_header *head = iov[0].iov_base;
+	const struct fuse_init_out *out;
+
+	if (count != 2 || iov[0].iov_len != sizeof(*head) || head->error != 0 ||
+	    iov[1].iov_len != sizeof(*out))
+		return false;
+	out = iov[1].iov_base;
+	return out->major == FUSE_KERNEL_VERSION;
+}
+
+static ssize_t io_writev(int fd, struct iovec *iov, int count, void *userdata)
+{
+	struct fs *fs = userdata;
+	ssize_t n;
+
+	if (atomic_load(&fs->answered))
+		return writev(fd, iov, count);
+	if (!is_init_reply(iov, count))
+		return writev(fd, iov, count);
+	atomic_store(&fs->answered, true);
+	n = write_init_reply(fd, iov, count);
+	if (n > 0 && !atomic_exchange(&fs->is_ready, true) && fs->ready)
+		fs->ready(fs->ready_arg);
+	return n;
+}
+
+static ssize_t io_read(int fd, void *buf, size_t len, void *userdata)
+{
+	(void)userdata;
+	return read(fd, buf, len);
+}
+
+static const struct fuse_custom_io session_io = {
+	.writev = io_writev,
+	.read = io_read,
+};
+
+/* --- mounting --- */
+
+void fs_print_help(void)
+{
+	puts("\nOther -o words are handed to FUSE:");
+	fuse_lowlevel_help();
+}
+
+static int spawn_and_wait(char *const argv[])
+{
+	pid_t pid;
+	int r, status;
+
+	r = posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ);
+	if (r != 0)
+		return -r;
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EIO;
+}
+
+/* A mount whose daemon has died answers ENOTCONN: take it away. */
+static int detach_dead_mount(const char *mountpoint)
+{
+	char tool[] = "fusermount3", lazy[] = "-uz", end[] = "--";
+	autofree char *at = strdup(mountpoint);
+	char *argv[] = {tool, lazy, end, at, NULL};
+	struct stat st;
+
+	if (stat(mountpoint, &st) == 0)
+		return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+	if (errno != ENOTCONN)
+		return -errno;
+	log_warning("%s: detaching a mount whose daemon has died", mountpoint);
+	if (!at)
+		return -ENOMEM;
+	if (umount2(mountpoint, MNT_DETACH) == 0)
+		return 0;
+	return spawn_and_wait(argv);
+}
+
+/* Commas and backslashes would end the -o word. */
+static int add_escaped(struct str *out, const char *s)
+{
+	int r = 0;
+
+	for (; *s && r == 0; s++) {
+		if (*s == ',' || *s == '\\')
+			r = str_addc(out, '\\');
+		if (r == 0)
+			r = str_addc(out, *s);
+	}
+	return r;
+}
+
+static int session_args(const struct options *o, struct fuse_args *args)
+{
+	autostr words = {.max = 65536};
+	int r;
+
+	r = str_add(&words, "subtype=registryfs,fsname=");
+	if (r == 0)
+		r = add_escaped(&words, o->source ? o->source : "registryfs");
+	if (r == 0 && o->fuse_opts)
+		r = str_addf(&words, ",%s", o->fuse_opts);
+	if (r == 0 && o->allow_other)
+		r = str_add(&words, ",default_permissions");
+	if (r < 0)
+		return r;
+	if (fuse_opt_add_arg(args, "registryfs") < 0 ||
+	    fuse_opt_add_arg(args, "-o") < 0 ||
+	    fuse_opt_add_arg(args, words.buf) < 0)
+		return -ENOMEM;
+	if (o->debug && fuse_opt_add_arg(args, "-d") < 0)
+		return -ENOMEM;
+	return 0;
+}
+
+static int session_open(struct fs *fs)
+{
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	int r;
+
+	r = session_args(fs->options, &args);
+	if (r == 0) {
+		fs->session =
+			fuse_session_new(&args, &fs_ops, sizeof(fs_ops), fs);
+		r = fs->session ? 0 : -EINVAL;
+	}
+	fuse_opt_free_args(&args);
+	return r;
+}
+
+static void fs_free(struct fs *fs)
+{
+	if (fs->session)
+		fuse_session_destroy(fs->session);
+	handles_close_all(fs);
+	pthread_mutex_destroy(&fs->handles_lock);
+	inodes_free(fs->inodes);
+	free(fs);
+}
+
+static int fs_plant(struct fs *fs)
+{
+	struct node *root;
+	int r;
+
+	r = inodes_new(&fs->inodes);
+	if (r < 0)
+		return r;
+	r = dir_root_new(fs, &root);
+	if (r < 0)
+		return r;
+	inodes_add_root(fs->inodes, root);
+	return 0;
+}
+
+int fs_mount(const struct options *o, struct content *c, struct fs **ret)
+{
+	struct fs *fs = calloc(1, sizeof(*fs));
+	int r;
+
+	if (!fs)
+		return -ENOMEM;
+	pthread_mutex_init(&fs->handles_lock, NULL);
+	list_init(&fs->handles);
+	fs->options = o;
+	fs->content = c;
+	fs->uid = getuid();
+	fs->gid = getgid();
+	clock_gettime(CLOCK_REALTIME, &fs->mounted);
+	options_times(o, &fs->times);
+	r = fs_plant(fs);
+	if (r == 0)
+		r = session_open(fs);
+	if (r == 0) {
+		r = detach_dead_mount(o->mountpoint);
+		if (r < 0)
+			log_error("%s: %s", o->mountpoint, strerror(-r));
+	}
+	if (r == 0 && fuse_session_mount(fs->session, o->mountpoint) < 0)
+		r = -EIO; /* libfuse has said why */
+	if (r < 0) {
+		fs_free(fs);
+		return r;
+	}
+	r = fuse_session_custom_io(fs->session, &session_io,
+				   fuse_session_fd(fs->session));
+	if (r < 0) {
+		fs_unmount(fs);
+		return r;
+	}
+	*ret = fs;
+	return 0;
+}
+
+void fs_unmount(struct fs *fs)
+{
+	if (!fs)
+		return;
+	fuse_session_unmount(fs->session);
+	fs_free(fs);
+}
+
+/* --- running --- */
+
+static struct fuse_session *running; /* for the signal handler */
+
+static void on_stop(int sig)
+{
+	(void)sig;
+	wait_quit();
+	fuse_session_exit(running);
+}
+
+/* Only this thread takes the stopping signals; all others block them. */
+static void signals_take(void)
+{
+	static const int stops[] = {SIGTERM, SIGINT, SIGHUP};
+	struct sigaction stop = {.sa_handler = on_stop};
+	sigset_t set;
+
+	sigemptyset(&stop.sa_mask);
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(stops) / sizeof(stops[0]); i++) {
+		sigaddset(&set, stops[i]);
+		sigaction(stops[i], &stop, NULL);
+	}
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+int fs_run(struct fs *fs, void (*ready)(void *arg), void *arg)
+{
+	struct fuse_loop_config *loop = fuse_loop_cfg_create();
+	int r;
+
+	if (!loop)
+		return -ENOMEM;
+	fs->ready = ready;
+	fs->ready_arg = arg;
+	running = fs->session;
+	signals_take();
+	fuse_loop_cfg_set_max_threads(loop, fs->options->max_threads);
+	r = fuse_session_loop_mt(fs->session, loop);
+	fuse_loop_cfg_destroy(loop);
+	return r < 0 ? r : 0;
+}

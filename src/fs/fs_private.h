@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* The mount's own parts, for fs.c, ops.c and inode.c. */
+#include <errno.h>
+#include <fuse3/fuse_lowlevel.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#include "fs/fs.h"
+#include "fs/inode.h"
+
+struct fs {
+	const struct options *options;
+	struct content *content;
+	struct option_times times;
+	struct inodes *inodes;
+	pthread_mutex_t handles_lock;
+	struct list_node handles; /* open ones; protected by handles_lock */
+	struct fuse_session *session;
+	uid_t uid; /* owner of all files */
+	gid_t gid;
+	struct timespec mounted; /* wall clock */
+	void (*ready)(void *arg);
+	void *ready_arg;
+	atomic_bool is_ready;
+	atomic_bool answered; /* the INIT reply went out */
+};
+
+extern const struct fuse_lowlevel_ops fs_ops;
+/* What the kernel did not release: it does not wait for that on unmounting. */
+void handles_close_all(struct fs *fs);

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * A node is one name in the mounted tree; each kind of directory or file is one
+ * const table of what it can do, in a file of its own.  A node is known to the
+ * kernel by its id (never reused) and to people by its inode number, which is
+ * a hash of its path, so that it does not depend on the order of visits.
+ *
+ * Calls come with a reference held, from any thread, several at a time.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "content/content.h"
+#include "util/list.h"
+#include "util/str.h"
+#include "util/wait.h"
+
+/* Kinds in the order in which a recursive copy should meet them: cp goes by
+ * ascending inode number, others by readdir order. */
+enum node_rank {
+	NODE_RANK_FIRST = 1, /* blobs/, layers' bytes */
+	NODE_RANK_CONFIG,
+	NODE_RANK_MANIFEST,
+	NODE_RANK_INDEX,
+	NODE_RANK_ROOT,
+	NODE_RANK_PLAIN, /* all that has no order */
+	NODE_RANK_LAST,	 /* index.json */
+};
+
+/* The mount is read-only; but a copy should be its owner's to change. */
+#define NODE_DIR_MODE 0755
+#define NODE_FILE_MODE 0644
+
+struct fs;
+struct node;
+
+/* How long the kernel may believe an answer, in seconds. */
+#define NODE_TTL_FOREVER 1e6
+#define NODE_TTL_NEGATIVE 2.0
+
+/* Takes one directory entry; false: full, stop. */
+struct dir_sink {
+	bool (*add)(struct dir_sink *sink, const char *name, mode_t type,
+		    uint64_t ino, uint64_t next_off);
+};
+
+struct node_ops {
+	mode_t type; /* S_IFDIR S_IFREG S_IFLNK */
+
+	/* st_ino, st_uid, st_gid, st_nlink and the type bits are filled.  Where
+	 * st_mtim is left alone, the time is not known yet: the mount's is
+	 * shown and the kernel asks again. */
+	int (*getattr)(struct node *n, struct wait *w, struct stat *st);
+	void (*done)(struct node *n); /* frees what the kind added */
+	int (*listxattr)(struct node *n, struct wait *w, struct str *names);
+	/* -ENODATA: no such attribute. */
+	int (*getxattr)(struct node *n, struct wait *w, const char *name,
+			struct str *value);
+
+	/*
+	 * Directories.  lookup: *ret is a new node (node_new) or `known`, the
+	 * one this name meant last, if it still does; or -ENOENT.  *ttl_s: how
+	 * long either may be believed; left alone: for ever.
+	 */
+	int (*lookup)(struct node *dir, const char *name, struct node *known,
+		      struct wait *w, struct node **ret, double *ttl_s);
+	int (*opendir)(struct node *dir, struct wait *w, void **ret_handle);
+	/* Adds entries from offset `off` on (0: the first); 0 at the end. */
+	int (*readdir)(struct node *dir, void *handle, uint64_t off,
+		       struct wait *w, struct dir_sink *sink);
+	void (*closedir)(struct node *dir, void *handle);
+
+	/* Symbolic links. */
+	int (*readlink)(struct node *n, struct wait *w, struct str *out);
+
+	/* Files. */
+	int (*open)(struct node *n, struct wait *w, void **ret_handle);
+	ssize_t (*read)(struct node *n, void *handle, void *buf, size_t len,
+			uint64_t off, struct wait *w);
+	void (*close)(struct node *n, void *handle);
+	/* May pages read through earlier handles be trusted?  NULL: yes. */
+	bool (*keep)(struct node *n, void *handle);
+	bool uncached; /* made anew at each open: the kernel keeps no pages */
+	bool volatile_list; /* directory whose list changes: never kept */
+};
+
+struct node {
+	const struct node_ops *ops;
+	struct fs *fs;
+	struct node *parent; /* counted; NULL for the root */
+	char *name;
+	uint64_t id;	    /* FUSE nodeid */
+	uint64_t path_hash; /* of the whole path */
+	uint64_t ino;
+	uint64_t version; /* what the name meant: differs, then another node */
+
+	/* private to inode.c; protected by its lock */
+	uint64_t nlookup;
+	unsigned refs;
+	bool hashed; /* found by (parent, name) */
+};
+
+/* Allocates `size` bytes that begin with a struct node. */
+int node_new(const struct node_ops *ops, size_t size, struct node *parent,
+	     const char *name, enum node_rank rank, struct node **ret);
+/* The inode number that a child of this name would have. */
+uint64_t node_child_ino(const struct node *parent, const char *name,
+			enum node_rank rank);
+struct content *node_content(const struct node *n);
+const struct options *node_options(const struct node *n);
+/* For what has no time of its own. */
+void node_mount_time(const struct node *n, struct stat *st);
+
+/* Adds "." and ".." as far as `*off` asks for them and moves it past them;
+ * false: the sink is full. */
+bool dir_add_dots(struct node *dir, uint64_t *off, struct dir_sink *sink);
+/* Spells a name as the mount lists it: ':' or, with colon=+, '+'. */
+void name_spell(const struct options *o, char *name);
+/* Names of attributes, NUL-separated, as listxattr wants them. */
+int xattr_name(struct str *names, const char *name);
