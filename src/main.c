@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Start-up and shutdown on one page: options -> background -> store ->
+ * network and registries -> content -> filesystem.  No logic.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "cli/app.h"
+#include "cli/command.h"
+#include "content/content.h"
+#include "fs/fs.h"
+#include "store/store.h"
+#include "util/auto.h"
+#include "util/daemon.h"
+#include "util/wait.h"
+
+#ifdef __SANITIZE_ADDRESS__
+#define SANITIZED
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED
+#endif
+#endif
+
+/* mount(8)'s exit codes. */
+enum status {
+	STATUS_OK = 0,
+	STATUS_USAGE = 1,
+	STATUS_SYSTEM = 2,
+	STATUS_MOUNT = 32,
+};
+
+#define CACHE_WAIT_MS 5000
+
+struct mount {
+	struct options options;
+	struct app app;
+	struct store *store;
+	struct content *content;
+	struct fs *fs;
+	int report_fd; /* -1: in the foreground, or reported already */
+};
+
+/* What is opened later must not become standard output. */
+static void fill_standard_streams(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= 2);
+	if (fd > 2)
+		close(fd);
+}
+
+/* Secrets must not reach a core file; threads must not each grow a heap. */
+static void harden(void)
+{
+	struct rlimit none = {0, 0}, files;
+
+	setrlimit(RLIMIT_CORE, &none);
+#ifndef SANITIZED /* its leak check traces the process */
+	prctl(PR_SET_DUMPABLE, 0);
+#endif
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	mallopt(M_ARENA_MAX, 4);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+}
+
+/* Every thread inherits this; fs_run takes them back for its own. */
+static void block_stop_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+/* A ping proves that the locks every request takes are still given. */
+static void *watchdog_main(void *arg)
+{
+	struct mount *m = arg;
+	struct store_stats st;
+	autostr text = {0};
+	struct wait w;
+
+	for (;;) {
+		wait_init(&w, UINT64_MAX, WAIT_CANCELLABLE);
+		if (wait_sleep(&w, notify_watchdog_ms()) < 0)
+			return NULL;
+		str_clear(&text);
+		if (store_stats(m->store, &st) == 0 &&
+		    content_print_transfers(m->content, &text) == 0)
+			notify_send("WATCHDOG=1");
+	}
+}
+
+/* The kernel's first request was answered: the mount works. */
+static void on_ready(void *arg)
+{
+	struct mount *m = arg;
+
+	notify_send("READY=1");
+	if (m->report_fd < 0)
+		return;
+	log_to_syslog("registryfs");
+	daemon_report(m->report_fd, STATUS_OK);
+	m->report_fd = -1;
+}
+
+/* The last mount may still be saving: unmounting does not wait for that. */
+static int store_open_patiently(const struct store_config *cfg,
+				struct store **ret, int *ret_pid)
+{
+	struct wait w;
+	int r;
+
+	wait_init(&w, CACHE_WAIT_MS, 0);
+	do
+		r = store_open(cfg, ret, ret_pid);
+	while (r == -EBUSY && wait_sleep(&w, 200) == 0);
+	return r;
+}
+
+static int open_store(struct mount *m)
+{
+	autofree char *dir = NULL;
+	struct store_config cfg = {.size_bytes = m->options.cache_size,
+				   .min_free_bytes = m->options.cache_min_free};
+	int pid, r;
+
+	r = options_cache_dir(&m->options, &dir);
+	if (r < 0)
+		return r;
+	cfg.dir = dir;
+	r = store_open_patiently(&cfg, &m->store, &pid);
+	if (r == -EBUSY)
+		log_error("%s is in use by process %d; give this mount a "
+			  "cache_dir of its own",
+			  dir, pid);
+	return r < 0 ? r : store_start(m->store);
+}
+
+static int build(struct mount *m)
+{
+	struct content_config cc = {.options = &m->options};
+	int r;
+
+	r = open_store(m);
+	if (r == 0)
+		r = app_open(&m->options, &m->app);
+	if (r < 0)
+		return r;
+	cc.registries = m->app.registries;
+	cc.allow = m->app.allow;
+	cc.faults = m->app.faults;
+	cc.store = m->store;
+	return content_new(&cc, &m->content);
+}
+
+static enum status serve(struct mount *m)
+{
+	pthread_t watchdog = 0;
+	bool watched;
+	int r;
+
+	watched = notify_watchdog_ms() > 0 &&
+		  pthread_create(&watchdog, NULL, watchdog_main, m) == 0;
+	r = fs_run(m->fs, on_ready, m);
+	notify_send("STOPPING=1");
+	wait_quit();
+	if (watched)
+		pthread_join(watchdog, NULL);
+	if (r < 0)
+		log_error("the mount failed: %s", strerror(-r));
+	return r < 0 ? STATUS_SYSTEM : STATUS_OK;
+}
+
+static enum status run_mount(struct mount *m)
+{
+	enum status status = STATUS_SYSTEM;
+	int r;
+
+	if (!m->options.foreground) {
+		r = daemon_fork(&m->report_fd);
+		if (r < 0) {
+			log_error("fork: %s", strerror(-r));
+			return STATUS_SYSTEM;
+		}
+	}
+	block_stop_signals();
+	r = build(m);
+	if (r == 0) {
+		r = fs_mount(&m->options, m->content, &m->fs);
+		if (r == -EINVAL)
+			status = STATUS_USAGE; /* a word FUSE does not know */
+		else
+			status = r < 0 ? STATUS_MOUNT : serve(m);
+	} else {
+		log_error("cannot start: %s", strerror(-r));
+	}
+	fs_unmount(m->fs);
+	content_free(m->content);
+	app_close(&m->app);
+	store_close(m->store);
+	daemon_report(m->report_fd, status);
+	return status;
+}
+
+static void print_help(void)
+{
+	options_print_help();
+	command_print_help();
+	fs_print_help();
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *command;
+	struct mount m = {.report_fd = -1};
+	enum status status = STATUS_OK;
+
+	fill_standard_streams();
+	harden();
+	command = argc > 1 ? command_find(argv[1]) : NULL;
+	if (command)
+		return command->run(argc - 1, argv + 1);
+	if (options_parse(argc, argv, &m.options) < 0)
+		status = STATUS_USAGE;
+	else if (m.options.help)
+		print_help();
+	else if (m.options.version)
+		puts("registryfs " PACKAGE_VERSION);
+	else {
+		log_set_level(m.options.log_level);
+		status = run_mount(&m);
+	}
+	options_done(&m.options);
+	return (int)status;
+}
