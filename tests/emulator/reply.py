@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests and replies as plain values, independent of the HTTP server."""
+import json
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from emulator.store import BytesContent
+
+EMPTY = BytesContent(b"")
+
+
+class Request:
+    """One request: method, decoded path, query, headers and a body reader."""
+
+    def __init__(self, method, target, headers, reader=None, origin=""):
+        self.method = method
+        self.target = target
+        parts = urlsplit(target)
+        self.path = unquote(parts.path)
+        self.query = parse_qs(parts.query, keep_blank_values=True)
+        self.headers = headers
+        self.origin = origin            # scheme://host:port as the client said
+        self._reader = reader
+
+    def arg(self, name, default=None):
+        return self.query.get(name, [default])[0]
+
+    def body(self):
+        """Yields the pieces of the request body, once."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            yield from reader()
+
+    def body_bytes(self, limit=16 << 20):
+        data = bytearray()
+        for piece in self.body():
+            data += piece
+            if len(data) > limit:
+                raise ValueError("request body too large")
+        return bytes(data)
+
+
+@dataclass
+class Reply:
+    """An answer: headers without Content-Length, and a slice of a content."""
+    status: int = 200
+    headers: list = field(default_factory=list)
+    content: object = EMPTY
+    off: int = 0
+    length: int = None                  # None: to the end
+
+    def __post_init__(self):
+        if self.length is None:
+            self.length = self.content.size - self.off
+
+    def header(self, name, default=None):
+        for key, value in self.headers:
+            if key.lower() == name.lower():
+                return value
+        return default
+
+    def set(self, name, value):
+        """Replaces a header; None removes it."""
+        self.headers = [(k, v) for k, v in self.headers
+                        if k.lower() != name.lower()]
+        if value is not None:
+            self.headers.append((name, str(value)))
+
+    def set_body(self, data):
+        self.content = BytesContent(data)
+        self.off, self.length = 0, len(data)
+
+
+def text(status, body, kind="application/json", headers=()):
+    data = body.encode() if isinstance(body, str) else body
+    return Reply(status, [("Content-Type", kind), *headers], BytesContent(data))
+
+
+def as_json(status, value, headers=()):
+    return text(status, json.dumps(value, separators=(",", ":")) + "\n",
+                "application/json; charset=utf-8", headers)
+
+
+def error(status, code, message, detail=None, headers=()):
+    item = {"code": code, "message": message}
+    if detail is not None:
+        item["detail"] = detail
+    return as_json(status, {"errors": [item]}, headers)
