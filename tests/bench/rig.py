@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the rows are made of: a real registry, an emulated one, a mount, clocks.
+
+Only the standard library and programs of the system.  Whatever is started is
+ended again, and whatever is mounted unmounted, also when a row fails.
+"""
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import random
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+MIB = 1 << 20
+REGISTRY_CONF = """version: 0.1
+log: {{level: info}}
+storage:
+  filesystem: {{rootdirectory: {root}}}
+http:
+  addr: 127.0.0.1:{port}
+"""
+ACCESS = re.compile(rb'"(GET|HEAD) (\S+) HTTP/[\d.]+" (\d+) (\d+)')
+
+
+def shell(command, **variables):
+    """Seconds that a command line of sh takes."""
+    start = time.monotonic()
+    subprocess.run(["sh", "-ec", command], check=True, stdin=subprocess.DEVNULL,
+                   stdout=subprocess.DEVNULL, env=dict(os.environ, **variables),
+                   timeout=900)
+    return time.monotonic() - start
+
+
+def wait_until(predicate, seconds, what):
+    until = time.monotonic() + seconds
+    while not predicate():
+        if time.monotonic() > until:
+            raise RuntimeError(f"not within {seconds} s: {what}")
+        time.sleep(0.02)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        return s.getsockname()[1]
+
+
+def drop_pages(path):
+    """Takes a file's pages out of the page cache."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(fd)
+
+
+class DockerRegistry:
+    """docker-registry with its storage in memory, and its own access log."""
+
+    def __init__(self, folder):
+        folder.mkdir()
+        self.port = free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        self.log_path = folder / "log"
+        conf = folder / "conf.yml"
+        conf.write_text(REGISTRY_CONF.format(root=folder / "data", port=self.port))
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen(
+                ["docker-registry", "serve", conf], stdout=log, stderr=log,
+                env={"PATH": os.environ["PATH"], "HOME": str(folder)})
+        wait_until(self._answers, 15, "docker-registry answers")
+
+    def _answers(self):
+        try:
+            self.request("GET", "/v2/")
+            return True
+        except OSError:
+            return False
+
+    def request(self, method, path, body=None, headers=None):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
+        try:
+            connection.request(method, path, body, headers or {})
+            answer = connection.getresponse()
+            answer.read()
+            return answer
+        finally:
+            connection.close()
+
+    def add_blob(self, repo, size, seed):
+        """Uploads that many bytes that do not compress; returns the digest."""
+        block = random.Random(seed).randbytes(MIB)
+        pieces = [block] * (size // MIB) + [block[:size % MIB]]
+        total = hashlib.sha256()
+        for piece in pieces:
+            total.update(piece)
+        digest = f"sha256:{total.hexdigest()}"
+        start = self.request("POST", f"/v2/{repo}/blobs/uploads/")
+        where = start.headers["Location"].partition(self.address)[2]
+        done = self.request("PUT", f"{where}&digest={digest}", iter(pieces),
+                            {"Content-Length": str(size),
+                             "Content-Type": "application/octet-stream"})
+        if done.status != 201:
+            raise RuntimeError(f"upload: status {done.status}")
+        return digest
+
+    def url(self, repo, digest, address=None):
+        return f"http://{address or self.address}/v2/{repo}/blobs/{digest}"
+
+    def mark(self):
+        return self.log_path.stat().st_size
+
+    def traffic(self, since, part="/blobs/"):
+        """(requests, body bytes) logged since mark() for paths with `part`."""
+        with open(self.log_path, "rb") as log:
+            log.seek(since)
+            found = [m for m in ACCESS.findall(log.read()) if part.encode() in m[1]]
+        return len(found), sum(int(m[3]) for m in found if m[0] == b"GET")
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(10)
+
+
+class Mount:
+    """One daemon with a cache of its own; as a context it ends with the block."""
+
+    def __init__(self, rig, source, cache=None, **options):
+        self.folder = Path(tempfile.mkdtemp(dir=rig.folder, prefix="mount-"))
+        self.point = self.folder / "mnt"
+        self.point.mkdir()
+        self.cache = cache or self.folder / "cache"
+        options = {"cache_dir": self.cache, "plain_http": source, "cache_size": "64G",
+                   **options}
+        words = ",".join(f"{k}={v}" for k, v in options.items())
+        self.log = open(self.folder / "log", "w+b")
+        self.process = subprocess.Popen(
+            [rig.program, "-f", "-o", words, source, str(self.point)],
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
+            env=dict(os.environ, HOME=str(self.folder)))
+        wait_until(self._ready, 20, "the mount")
+
+    def _ready(self):
+        if self.process.poll() is not None:
+            self.log.seek(0)
+            raise RuntimeError(f"registryfs left: {self.log.read().decode()}")
+        return self._is_mounted()
+
+    def _is_mounted(self):
+        with open("/proc/self/mountinfo") as f:
+            return any(line.split()[4] == str(self.point) for line in f)
+
+    def blob(self, repo, digest):
+        return self.point / repo / "_blobs" / digest
+
+    def metrics(self):
+        text = (self.point / ".registryfs/status.json").read_text()
+        return json.loads(text)
+
+    def peak_rss(self):
+        """VmHWM of the daemon in bytes."""
+        with open(f"/proc/{self.process.pid}/status") as f:
+            return next(int(x.split()[1]) * 1024 for x in f if x.startswith("VmHWM"))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+    def close(self):
+        if self._is_mounted() and subprocess.run(
+                ["fusermount3", "-u", self.point], stderr=subprocess.DEVNULL).returncode:
+            subprocess.run(["fusermount3", "-uz", self.point], check=False)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(10)
+        self.log.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Rig:
+    """Everything that a run needs, made when first asked for."""
+
+    def __init__(self, program, scale, rounds):
+        self.program, self.scale, self.rounds = program, scale, rounds
+        self.stack = contextlib.ExitStack()
+        base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+        self.memory = Path(tempfile.mkdtemp(dir=base, prefix="rfs-bench-"))
+        self.folder = Path(tempfile.mkdtemp(dir="/var/tmp", prefix="rfs-bench-"))
+        for folder in (self.memory, self.folder):
+            self.stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        self.made = {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.stack.close()
+
+    def once(self, name, make):
+        if name not in self.made:
+            self.made[name] = make()
+        return self.made[name]
+
+    def bytes(self, size):
+        """A size at this scale, in whole MiB."""
+        return max(1, int(size * self.scale) // MIB) * MIB
+
+    def count(self, number):
+        return max(10, int(number * self.scale))
+
+    def registry(self):
+        def make():
+            registry = DockerRegistry(self.memory / "registry")
+            self.stack.callback(registry.stop)
+            return registry
+        return self.once("registry", make)
+
+    def blob(self, size):
+        """A blob of team/app in the real registry: (digest, size)."""
+        size = self.bytes(size)
+        return self.once(("blob", size), lambda: (
+            self.registry().add_blob("team/app", size, seed=size), size))
+
+    def emulator(self, name, profile, *settings):
+        from emulator.client import EmulatorProcess
+        return self.once(("emulator", name), lambda: self.stack.enter_context(
+            EmulatorProcess(profile, *settings)))
+
+    def link(self, address, delay_ms=15, rate="125M"):
+        """The same address behind a line of 30 ms and 1 Gb/s."""
+        from emulator.proxy import ProxyProcess
+        return self.once(("link", address), lambda: self.stack.enter_context(
+            ProxyProcess(address, delay_ms=delay_ms, rate=rate))).address
+
+    def mount(self, source, **options):
+        return Mount(self, source, **options)
