@@ -1,0 +1,68 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# sh contrib/coverage.sh [--system]
+#
+# Builds with gcc's coverage counters, runs make check (and with --system the
+# system tests too) and prints lines and branches executed, file by file and by
+# folder.  CHECK_FLAGS and PYTEST_FLAGS go to the two.
+set -eu
+
+top=$(cd "$(dirname "$0")/.." && pwd)
+build=${BUILD:-$top/build/coverage}
+
+mkdir -p "$build"
+cd "$build"
+[ -f Makefile ] ||
+	"$top/configure" CC=gcc CFLAGS='-g -O0 --coverage' >configure.log
+find . -name '*.gcda' -exec rm -f {} +
+make -s -j2
+# shellcheck disable=SC2086 # a list of words
+make -s -j2 check ${CHECK_FLAGS:-} >check.log 2>&1 ||
+	{ tail -n 40 check.log; exit 1; }
+if [ "${1:-}" = --system ]; then
+	make -s check-system PYTEST_FLAGS="${PYTEST_FLAGS:-}" || exit 1
+fi
+
+# gcov names a file once for each object it is part of; the sources of the
+# library each have one object, headers are left out.
+find . -path './src/*' -name '*.gcno' -exec gcov -n -b {} + 2>/dev/null | awk -v top="$top/" '
+	function percent(part, all) {
+		return all ? sprintf("%5.1f %% of %5d", 100 * part / all, all) : \
+			"                "
+	}
+	/^File / {
+		lines = 0
+		file = substr($2, 2, length($2) - 2)
+		sub(top, "", file)
+		sub(/^.*\/src\//, "src/", file)
+		if (file !~ /^src\/.*\.c$/)
+			file = ""
+		next
+	}
+	# A sum over all files may follow, and looks like one of a file.
+	/^Lines/ && lines++ { file = "" }
+	/^$/ { file = "" }
+	file && (/^Lines executed/ || /^Taken at least once/) {
+		split($0, part, /[:%]/)
+		n = part[3]
+		sub(/^ of /, "", n)
+		kind = /^Lines/ ? "l" : "b"
+		folder = file
+		sub(/\/[^\/]*$/, "/", folder)
+		split(file " " folder " total", where, " ")
+		for (i = 1; i <= 3; i++) {
+			all[where[i], kind] += n
+			done[where[i], kind] += n * part[2] / 100
+			names[where[i]] = 1
+		}
+	}
+	END {
+		printf "%-32s %16s   %16s\n", "", "lines", "branches"
+		sorted = "LC_ALL=C sort"
+		for (name in names)
+			printf "%-32s %s   %s\n", name,
+				percent(done[name, "l"], all[name, "l"]),
+				percent(done[name, "b"], all[name, "b"]) | sorted
+		close(sorted)
+	}'
