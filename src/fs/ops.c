@@ -350,7 +350,6 @@ struct op_sink {
 	struct call *call;
 	char *buf;
 	size_t len, size;
-	bool plus;
 };
 
 static bool sink_add(struct dir_sink *sink, const char *name, mode_t type,
@@ -425,8 +424,7 @@ static void do_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		       struct fuse_file_info *fi, bool plus)
 {
 	struct op_sink s = {.sink.add = plus ? sink_add_plus : sink_add,
-			    .size = size,
-			    .plus = plus};
+			    .size = size};
 	autofree char *buf = NULL;
 	struct call c;
 	int r;
