@@ -5,7 +5,7 @@
 # shellcheck disable=SC2034 # for those who source this
 build_packages='autoconf automake gcc libc6-dev make pkg-config
 	fuse3 libfuse3-dev libcurl4-openssl-dev libjansson-dev libsqlite3-dev
-	libssl-dev ca-certificates'
+	libssl-dev libisal-dev libzstd-dev ca-certificates'
 
 say() {
 	printf '%s\n' "$*"
