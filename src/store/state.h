@@ -9,6 +9,7 @@
  *   opening     who joins or leaves the table of open blobs
  *   lock        the table, all chunk maps, the spill ring, the counts; no I/O
  *   (the database's own lock)
+ * A tree has a lock of its own, with which none of these is taken.
  */
 #include <pthread.h>
 #include <stdbool.h>
@@ -43,6 +44,7 @@ struct store {
 	struct list_node open;	/* struct chunks, least recently used first */
 	struct map *table;	/* the same by digest */
 	size_t idle;		/* of them, without a user */
+	struct list_node trees; /* struct trees that are open */
 	struct spill spill;
 	uint64_t bytes; /* present in files, of open and closed blobs */
 	uint64_t unchecked_bytes; /* written since the free space was looked at
@@ -121,6 +123,13 @@ void blobfile_remove(struct store *s, const struct digest *d);
 int blobfile_punch(int fd, uint64_t from, uint64_t len);
 /* Is any of it a hole, or behind the end? */
 bool blobfile_has_hole(int fd, uint64_t from, uint64_t len);
+
+/* --- treefile.c: files of trees --- */
+/* Removes what nobody is building any more. */
+void treefile_sweep(struct store *s);
+/* Least recently used first, until both limits are met. */
+void treefile_evict(struct store *s);
+void treefile_stats(struct store *s, uint64_t *ret_trees, uint64_t *ret_bytes);
 
 /* --- rows_blob.c --- */
 struct blob_row {

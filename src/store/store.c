@@ -51,6 +51,7 @@ static int new_store(const struct store_config *cfg, struct store **ret)
 	s->size_bytes = cfg->size_bytes;
 	s->min_free_bytes = cfg->min_free_bytes;
 	list_init(&s->open);
+	list_init(&s->trees);
 	pthread_mutex_init(&s->saving, NULL);
 	pthread_mutex_init(&s->maintenance, NULL);
 	pthread_mutex_init(&s->opening, NULL);
@@ -116,6 +117,8 @@ int store_open(const struct store_config *cfg, struct store **ret, int *ret_pid)
 
 		storedir_sweep(s);
 	}
+	treefile_sweep(s);
+	treefile_evict(s);
 	metric_set(METRIC_CACHE_BYTES, (int64_t)s->bytes);
 	*ret = steal(&s);
 	return 0;
@@ -162,8 +165,14 @@ static int maintain(struct store *s)
 static void tidy(struct store *s)
 {
 	uint64_t now = clock_ms();
+	bool starved;
 
 	evict_check(s, now);
+	pthread_mutex_lock(&s->lock);
+	starved = s->starved;
+	pthread_mutex_unlock(&s->lock);
+	if (starved)
+		treefile_evict(s);
 	(void)maintain(s);
 	autolock(&s->saving);
 	chunk_release_idle(s, now > IDLE_MS ? now - IDLE_MS : 0, false);
@@ -278,6 +287,7 @@ int store_stats(struct store *s, struct store_stats *ret)
 	if (r < 0)
 		return r;
 	(void)storedir_free(s, &st.disk_free_bytes);
+	treefile_stats(s, &st.trees, &st.tree_bytes);
 	st.size_bytes = s->size_bytes;
 	autolock(&s->lock);
 	st.bytes = s->bytes;

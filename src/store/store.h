@@ -2,7 +2,8 @@
 #pragma once
 /*
  * The cache on disk.  DIR/lock (one daemon at a time), DIR/meta.db (SQLite,
- * WAL, one connection, one mutex), DIR/blobs/ALG/xx/HEX (sparse files).
+ * WAL, one connection, one mutex), DIR/blobs/ALG/xx/HEX (sparse files),
+ * DIR/trees/KEY (what is inside layers; at most an eighth of size_bytes).
  * Nothing in it needs to survive: a damaged database is set aside as
  * meta.db.bad-TIME and made anew; a directory that cannot be used (read-only,
  * full) leaves a store in memory, with one warning.  Any thread.
@@ -32,6 +33,7 @@ struct store_stats {
 	bool in_memory;
 	uint64_t blobs, verified_blobs, documents, tags;
 	uint64_t bytes, size_bytes, disk_free_bytes, evicted_bytes;
+	uint64_t trees, tree_bytes; /* kept; not part of bytes */
 };
 int store_stats(struct store *s, struct store_stats *ret);
 /* Blob data goes to a disk with room left (else to a small ring in memory). */
