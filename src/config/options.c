@@ -83,6 +83,9 @@ static void set_defaults(struct options *o)
 		.timeout_s = 20,
 		.retries = 5,
 		.prefetch = (uint64_t)64 << 20,
+		.layer_entries = (uint64_t)4 << 20,
+		.layer_ratio = 256,
+		.layer_size = (uint64_t)256 << 30,
 		.max_threads = 512,
 		.log_level = LOG_LEVEL_WARNING,
 	};

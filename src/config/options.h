@@ -46,6 +46,11 @@ struct options {
 			       times are in proportion (see options_times) */
 	unsigned retries;   /* attempts in all, 5 */
 	uint64_t prefetch;  /* bytes of read-ahead per reader at most; 64 MiB */
+	/* What is inside a layer may be so large, or is refused. */
+	uint64_t layer_entries; /* of one layer or image; 4 Mi */
+	uint64_t layer_ratio;	/* decoded bytes for each compressed one, once
+				   there is over 1 GiB of them; 256 */
+	uint64_t layer_size;	/* decoded bytes of one layer; 256 GiB */
 	unsigned max_threads; /* FUSE requests under way at most, 64 to 4096 */
 	enum log_level log_level;
 };

@@ -177,18 +177,18 @@ static int add_size(struct str *out, unsigned long long size)
 		    : str_addf(out, "%llu", size);
 }
 
-static int set_size(const struct setting *s, struct options *o, void *place)
+/* `noun` is what the row counts: bytes, or other things. */
+static int set_scaled(const struct setting *s, const char *malformed,
+		      const char *noun, uint64_t *place)
 {
-	uint64_t *size = place;
 	unsigned long long n;
 	int r;
 
-	(void)o;
 	r = str_to_size(s->value, &n);
 	if (r == -EINVAL)
-		return bad(s, "is a number of bytes, or with K, M, G or T");
+		return bad(s, malformed);
 	if (r < 0 || n < s->row->min || n > s->row->max) {
-		r = str_add(s->why, "is a size from ");
+		r = str_addf(s->why, "is a %s from ", noun);
 		if (r == 0)
 			r = add_size(s->why, s->row->min);
 		if (r == 0)
@@ -197,8 +197,22 @@ static int set_size(const struct setting *s, struct options *o, void *place)
 			r = add_size(s->why, s->row->max);
 		return r < 0 ? r : -EINVAL;
 	}
-	*size = n;
+	*place = n;
 	return 0;
+}
+
+static int set_size(const struct setting *s, struct options *o, void *place)
+{
+	(void)o;
+	return set_scaled(s, "is a number of bytes, or with K, M, G or T",
+			  "size", place);
+}
+
+static int set_number(const struct setting *s, struct options *o, void *place)
+{
+	(void)o;
+	return set_scaled(s, "is a number, or with K, M, G or T", "number",
+			  place);
 }
 
 /* Several patterns may stand in one value, divided by commas or blanks. */
@@ -349,6 +363,16 @@ static const struct option_row table[] = {
 	{.name = "prefetch", .set = set_size, AT(prefetch), .max = GIB,
 	 .argument = "SIZE",
 	 .help = "read-ahead of one reader at most; default 64M"},
+	{.name = "layer_entries", .set = set_number, AT(layer_entries),
+	 .min = 1, .max = GIB, .argument = "N",
+	 .help = "files in a layer or an image at most; default 4M"},
+	{.name = "layer_ratio", .set = set_number, AT(layer_ratio), .min = 1,
+	 .max = GIB, .argument = "N",
+	 .help = "unpacked bytes for each byte of a layer at most, where that\n"
+		 "is more than 1G; default 256"},
+	{.name = "layer_size", .set = set_size, AT(layer_size), .min = MIB,
+	 .max = PIB, .argument = "SIZE",
+	 .help = "of an unpacked layer at most; default 256G"},
 	{.name = "max_threads", .set = set_count, AT(max_threads), .min = 64,
 	 .max = 4096, .argument = "N",
 	 .help = "requests under way at most; default 512"},

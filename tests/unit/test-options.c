@@ -70,6 +70,9 @@ static void describe(const struct options *o, struct str *s)
 	add_number(s, "timeout", o->timeout_s, 20);
 	add_number(s, "retries", o->retries, 5);
 	add_number(s, "prefetch", o->prefetch, 64ULL << 20);
+	add_number(s, "layer_entries", o->layer_entries, 4ULL << 20);
+	add_number(s, "layer_ratio", o->layer_ratio, 256);
+	add_number(s, "layer_size", o->layer_size, 256ULL << 30);
 	add_number(s, "max_threads", o->max_threads, 512);
 	add_number(s, "verify", o->verify, VERIFY_LAZY);
 	add_number(s, "log_level", o->log_level, LOG_LEVEL_WARNING);
@@ -124,6 +127,11 @@ static void command_line(void **state)
 		{"-o timeout=1h /m", "timeout=3600"},
 		{"-o cache_size=1M,cache_min_free=0,prefetch=1G /m",
 		 "cache_size=1048576 cache_min_free=0 prefetch=1073741824"},
+		{"-o layer_entries=1,layer_ratio=1,layer_size=1M /m",
+		 "layer_entries=1 layer_ratio=1 layer_size=1048576"},
+		{"-o layer-entries=5K,layer-ratio=1000 --layer-size=1T /m",
+		 "layer_entries=5120 layer_ratio=1000 "
+		 "layer_size=1099511627776"},
 		{"-o max_threads=64,verify=strict,log_level=debug /m",
 		 "max_threads=64 verify=1 log_level=3"},
 		{"-o colon=+ /m", "colon_plus=1"},
@@ -196,6 +204,12 @@ static void refused(void **state)
 		{"/m -o cache_size=1023K", "size from 1M to 1024T"},
 		{"/m -o cache_size=1025T", "size from 1M to 1024T"},
 		{"/m -o prefetch=2G", "size from 0 to 1G"},
+		{"/m -o layer_entries=0", "number from 1 to 1G"},
+		{"/m -o layer_entries=many", "is a number, or with K, M"},
+		{"/m -o layer_ratio=0", "number from 1 to 1G"},
+		{"/m -o layer_ratio=2G", "number from 1 to 1G"},
+		{"/m -o layer_size=1K", "size from 1M to 1024T"},
+		{"/m -o layer_size=-1", "number of bytes"},
 		{"/m -o offline=perhaps", "is yes or no"},
 		{"/m -o verify=full", "lazy or strict"},
 		{"/m -o log_level=loud", "error, warning, info or debug"},
