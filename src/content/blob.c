@@ -26,6 +26,7 @@ struct blob {
 	struct flight *flight;
 	struct digest digest;
 	atomic_bool granted;
+	bool reader_checks;
 };
 
 int blob_open(struct repo *r, const struct digest *d, uint64_t size_bytes,
@@ -68,6 +69,23 @@ uint64_t blob_size(const struct blob *b)
 	return chunks_size(flight_chunks(b->flight));
 }
 
+void blob_prefetch(struct blob *b, uint64_t off, uint64_t len)
+{
+	if (atomic_load(&b->granted) && len > 0 && off < blob_size(b))
+		flight_ahead(b->flight, b->repo, (size_t)(off / CHUNK_BYTES),
+			     len + off % CHUNK_BYTES);
+}
+
+uint64_t blob_cached_bytes(const struct blob *b)
+{
+	return (uint64_t)chunks_present(flight_chunks(b->flight)) * CHUNK_BYTES;
+}
+
+const struct digest *blob_digest(const struct blob *b)
+{
+	return &b->digest;
+}
+
 unsigned blob_cached_percent(const struct blob *b)
 {
 	const struct chunks *c = flight_chunks(b->flight);
@@ -75,6 +93,11 @@ unsigned blob_cached_percent(const struct blob *b)
 	if (chunks_count(c) == 0)
 		return 100;
 	return (unsigned)(chunks_present(c) * 100 / chunks_count(c));
+}
+
+void blob_reader_checks(struct blob *b)
+{
+	b->reader_checks = true;
 }
 
 bool blob_verified(const struct blob *b)
@@ -209,7 +232,8 @@ static int blob_need(struct blob *b, struct ahead *a, uint64_t off, size_t len,
 	uint64_t window = a ? ahead_window(a, off, len) : 0;
 	int r = 0;
 
-	if (content->options->verify == VERIFY_STRICT && !chunks_verified(c))
+	if (content->options->verify == VERIFY_STRICT && !b->reader_checks &&
+	    !chunks_verified(c))
 		r = blob_need_all(b, w);
 	for (size_t i = first; i <= last && r == 0; i++) {
 		if (chunks_ready(c, i, false)) {

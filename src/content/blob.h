@@ -21,6 +21,7 @@ struct blob *blob_ref(struct blob *b);
 void blob_unref(struct blob *b);
 AUTOPTR_DEFINE(blob, blob_unref)
 uint64_t blob_size(const struct blob *b);
+const struct digest *blob_digest(const struct blob *b);
 
 /*
  * Reads up to len bytes; short only at the end.  `a` is the reader's own
@@ -35,5 +36,12 @@ int blob_read_whole(struct repo *r, const struct digest *d, uint64_t size_bytes,
 /* Size of a blob that only its digest is known of: granted, else HEAD. */
 int blob_find(struct repo *r, const struct digest *d, struct wait *w,
 	      uint64_t *ret_size_bytes);
+/* Starts to fetch what is missing of [off, off+len), without waiting; it goes
+ * on while the blob is open.  After a read has shown that it may be read. */
+void blob_prefetch(struct blob *b, uint64_t off, uint64_t len);
+uint64_t blob_cached_bytes(const struct blob *b); /* in whole chunks */
 unsigned blob_cached_percent(const struct blob *b);
 bool blob_verified(const struct blob *b);
+/* The reader checks by digests of its own whatever it gives out: with
+ * verify=strict it need not wait for the whole blob.  Before the first read. */
+void blob_reader_checks(struct blob *b);

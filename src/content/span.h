@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * A cache in memory of decoded pieces of layers: least recently used go first,
+ * one maker for each however many want it, bounded in bytes (those in use
+ * included as far as their readers allow).  Any thread.
+ */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "util/wait.h"
+
+#define SPAN_MAX ((size_t)4 << 20) /* larger ones are spooled, see spool.h */
+#define SPAN_KEY_MAX 128
+
+struct spans;
+struct span;
+struct spools;
+
+int spans_new(uint64_t max_bytes, struct spans **ret);
+void spans_free(struct spans *s);
+/* Of what is spooled; see spool.h. */
+struct spools *spans_spools(struct spans *s);
+/* A number that nobody else has: to begin keys with. */
+uint64_t spans_next_id(struct spans *s);
+/* Fills buf with exactly len bytes, or -errno. */
+typedef int (*span_make_fn)(void *arg, uint8_t *buf, size_t len,
+			    struct wait *w);
+/* The span of this key and length, made if need be; -EINTR, -ETIMEDOUT, what
+ * make said. */
+int span_get(struct spans *s, const void *key, size_t key_len, size_t len,
+	     span_make_fn make, void *arg, struct wait *w, struct span **ret);
+/* For `make`, now and then: it gets on, so who waits for it shall wait on. */
+void span_gets_on(struct spans *s, const void *key, size_t key_len, size_t len);
+const uint8_t *span_bytes(const struct span *sp);
+void span_put(struct spans *s, struct span *sp);
