@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "content/build.h"
 #include "content/context.h"
+#include "content/span.h"
 #include "store/rows.h"
 #include "util/auto.h"
 #include "util/clock.h"
@@ -17,6 +19,7 @@
 /* FUSE threads that never wait for a network: they answer what is cached. */
 #define CONTENT_RESERVED_THREADS 16
 #define CONTENT_AHEAD_SHARE 8 /* of the cache, for one reader */
+#define CONTENT_SPANS_BYTES ((uint64_t)64 << 20) /* decoded, in memory */
 #define CONTENT_AHEAD_NO_DISK ((uint64_t)2 << 20)
 
 int content_new(const struct content_config *cfg, struct content **ret)
@@ -36,6 +39,7 @@ int content_new(const struct content_config *cfg, struct content **ret)
 	gate_init(&c->gate,
 		  cfg->options->max_threads - CONTENT_RESERVED_THREADS);
 	pthread_mutex_init(&c->lock, NULL);
+	pthread_mutex_init(&c->layers_lock, NULL);
 	pthread_mutex_init(&c->docs_lock, NULL);
 	list_init(&c->docs_used);
 	r = single_new(&c->single);
@@ -46,7 +50,15 @@ int content_new(const struct content_config *cfg, struct content **ret)
 	if (r == 0)
 		r = map_new(&c->docs);
 	if (r == 0)
+		r = map_new(&c->layers);
+	if (r == 0)
+		r = map_new(&c->images);
+	if (r == 0)
 		r = flights_new(c, &c->flights);
+	if (r == 0)
+		r = spans_new(CONTENT_SPANS_BYTES, &c->spans);
+	if (r == 0)
+		r = builds_new(c, &c->builds);
 	if (r < 0) {
 		content_free(c);
 		return r;
@@ -59,15 +71,20 @@ void content_free(struct content *c)
 {
 	if (!c)
 		return;
+	builds_free(c->builds); /* they wait for flights */
 	flights_free(c->flights);
+	spans_free(c->spans);
 	if (c->catalogues)
 		catalogue_forget_all(c);
 	if (c->docs)
 		doc_forget_all(c);
 	map_free(c->docs, NULL);
+	map_free(c->layers, NULL);
+	map_free(c->images, NULL);
 	map_free(c->repos, NULL);
 	single_free(c->single);
 	pthread_mutex_destroy(&c->docs_lock);
+	pthread_mutex_destroy(&c->layers_lock);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
 }

@@ -12,7 +12,9 @@
 #include "util/list.h"
 #include "util/map.h"
 
+struct builds;
 struct catalogue;
+struct spans;
 
 struct content {
 	const struct options *options;
@@ -29,6 +31,13 @@ struct content {
 	pthread_mutex_t lock;
 	struct map *repos; /* "host/name" -> repo, weak; protected by lock */
 	struct map *catalogues; /* host -> catalogue; protected by lock */
+
+	struct builds *builds;
+	struct spans *spans;
+	pthread_mutex_t layers_lock;
+	struct map *layers; /* key -> layerindex, weak; protected by
+			       layers_lock, like the counts of both */
+	struct map *images; /* key -> unpacked, weak; likewise */
 
 	pthread_mutex_t docs_lock;
 	struct map *docs;	    /* digest -> doc; protected by docs_lock */

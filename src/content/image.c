@@ -14,6 +14,7 @@
 #include "content/blob.h"
 #include "content/context.h"
 #include "content/doc.h"
+#include "content/layernote.h"
 #include "content/walk.h"
 #include "registry/referrers.h"
 #include "util/auto.h"
@@ -174,6 +175,7 @@ int image_platform(struct image *i, struct wait *w, const struct manifest **ret)
 		r = platform_find(i, w, &d);
 	if (r == 0) {
 		*ret = doc_manifest(image_keep(i, &i->platform, d));
+		layernote_save(i->repo, *ret);
 	} else if (r == -ENOENT && image_kept(i, &i->root)) {
 		autolock(&i->lock);
 		i->barren = true;

@@ -20,6 +20,8 @@ enum metric {
 	METRIC_CHUNKS_FETCHED,
 	METRIC_CHUNK_HITS, /* reads served from the cache */
 	METRIC_BLOBS_VERIFIED,
+	METRIC_LAYER_PASSES, /* layers read from end to end */
+	METRIC_LAYER_BYTES,  /* decoded by them */
 	METRIC_DIGEST_MISMATCHES,
 	METRIC_EVICTED_BYTES,
 	METRIC_CACHE_BYTES,  /* gauge */

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A file inside a layer: its bytes come from the decoded stream, from the
+ * pieces of a table of contents, or (no archive) are the blob itself.
+ *
+ * What else is fetched follows use: what an eStargz marks as wanted early with
+ * the first read; and once so much of a layer was fetched in small pieces that
+ * more will follow, the rest of it in one go, so that reading all of an image
+ * costs what pulling it would.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "content/piece.h"
+#include "content/unpacked_private.h"
+#include "util/auto.h"
+
+/* Fetched in small pieces, before the rest is: this share, at least so much. */
+#define REST_SHARE 8
+#define REST_MIN_BYTES ((uint64_t)2 << 20)
+
+struct unpacked_file {
+	struct look look; /* keeps the tree, and rootfs layers, alive */
+	struct layerindex *index;
+	struct tree *tree; /* the layer's */
+	struct stream *stream;
+	struct blob *blob;
+	struct tree_inode inode; /* in that tree */
+	struct ahead ahead;
+};
+
+void unpacked_close_file(struct unpacked_file *f)
+{
+	if (!f)
+		return;
+	blob_unref(f->blob);
+	if (f->index != f->look.index)
+		layerindex_unref(f->index);
+	look_done(&f->look);
+	ahead_done(&f->ahead);
+	free(f);
+}
+
+/* Of a root file system: the layer that holds the bytes, indexed again if its
+ * tree was not kept. */
+static int file_find_layer(struct unpacked *u, struct unpacked_file *f,
+			   struct wait *w)
+{
+	struct gate *gate = &u->repo->content->gate;
+	int r;
+
+	if (f->inode.layer >= f->look.rootfs->layers_len)
+		return -EBADMSG;
+	r = rootfs_layer_open(f->look.rootfs, f->inode.layer, &f->index);
+	if (r == 0)
+		r = layerindex_start(f->index, u->repo);
+	if (r == 0 && build_state(&f->index->build) == BUILD_RUNNING) {
+		r = gate_enter(gate, u->repo->host);
+		if (r < 0)
+			return r;
+		r = build_wait(&f->index->build, w);
+		gate_leave(gate, u->repo->host);
+	} else if (r == 0) {
+		r = build_wait(&f->index->build, w);
+	}
+	if (r < 0)
+		return r == -ENOENT ? -EIO : r;
+	f->tree = f->index->tree;
+	f->stream = f->index->stream;
+	r = tree_get(f->tree, f->inode.src_ino, &f->inode);
+	return r == -ENOENT ? -EBADMSG : r;
+}
+
+static int file_find(struct unpacked *u, uint64_t ino, struct unpacked_file *f,
+		     struct wait *w)
+{
+	int r;
+
+	r = unpacked_look(u, false, w, &f->look);
+	if (r < 0)
+		return r;
+	r = tree_get(f->look.tree, ino, &f->inode);
+	if (r < 0)
+		return r == -ENOENT ? -ESTALE : r;
+	if (f->inode.flags & TREE_DANGLING)
+		return -ENOENT;
+	if (f->look.rootfs)
+		return file_find_layer(u, f, w);
+	f->index = f->look.index;
+	f->tree = f->look.tree;
+	f->stream = f->look.stream;
+	return 0;
+}
+
+int unpacked_open_file(struct unpacked *u, uint64_t ino, struct wait *w,
+		       struct unpacked_file **ret)
+{
+	struct unpacked_file *f = calloc(1, sizeof(*f));
+	int r;
+
+	if (!f)
+		return -ENOMEM;
+	ahead_init(&f->ahead, content_ahead_limit(u->repo->content));
+	r = file_find(u, ino, f, w);
+	if (r == 0)
+		r = blob_open(u->repo, &f->index->digest, f->index->size_bytes,
+			      &f->blob);
+	if (r < 0) {
+		unpacked_close_file(f);
+		return r;
+	}
+	if (f->index->form == LAYER_TOC)
+		blob_reader_checks(f->blob);
+	*ret = f;
+	return 0;
+}
+
+bool unpacked_file_proven(struct unpacked_file *f)
+{
+	return f->look.final &&
+	       (f->index->form == LAYER_TOC || blob_verified(f->blob));
+}
+
+/* --- fetching ahead --- */
+
+static bool worth_the_rest(const struct unpacked_file *f, uint64_t cached)
+{
+	const struct layerindex *x = f->index;
+	uint64_t least = x->size_bytes / REST_SHARE;
+
+	if (least < REST_MIN_BYTES)
+		least = REST_MIN_BYTES;
+	return cached > x->base_bytes && cached - x->base_bytes >= least;
+}
+
+/* How far ahead may be fetched at all: it must still be there when read. */
+static uint64_t room_ahead(const struct content *c, const struct layerindex *x)
+{
+	if (!store_has_disk(c->store) || c->options->prefetch == 0 ||
+	    x->size_bytes > c->options->cache_size / 4)
+		return 0;
+	return x->size_bytes;
+}
+
+/* What to fetch now, of the blob's first bytes. */
+static uint64_t ahead_wanted(struct unpacked_file *f, uint64_t cached)
+{
+	struct layerindex *x = f->index;
+
+	autolock(&x->build.lock);
+	if (!x->ahead_blob) {
+		x->ahead_blob = blob_ref(f->blob);
+		x->base_bytes = cached;
+		return x->prefetch_end;
+	}
+	if (x->rest_wanted || !worth_the_rest(f, cached))
+		return 0;
+	x->rest_wanted = true;
+	return x->size_bytes;
+}
+
+static void file_fetch_ahead(struct unpacked_file *f)
+{
+	struct layerindex *x = f->index;
+	uint64_t cached = blob_cached_bytes(f->blob);
+	uint64_t want, room;
+
+	if (cached >= x->size_bytes)
+		return;
+	want = ahead_wanted(f, cached);
+	room = room_ahead(x->content, x);
+	if (want > room)
+		want = room;
+	if (want > 0)
+		blob_prefetch(x->ahead_blob, 0, want);
+}
+
+/* --- reading --- */
+
+static int read_piece(struct unpacked_file *f, const struct tree_piece *p,
+		      char *buf, size_t len, uint64_t off, struct wait *w)
+{
+	struct content *c = f->index->content;
+
+	if (f->index->form == LAYER_TOC)
+		return piece_read(c->spans, c->store, f->blob, f->index->codec,
+				  p, &f->ahead, buf, len, off, w);
+	return stream_read(f->stream, f->blob, &f->ahead, buf, len,
+			   p->src_off + off, w);
+}
+
+/* What lies between the pieces are zeros. */
+static int read_pieces(struct unpacked_file *f, char *buf, size_t len,
+		       uint64_t off, struct wait *w)
+{
+	struct tree_piece p;
+	size_t n;
+	int r = 0;
+
+	while (len > 0 && r == 0) {
+		r = tree_find_piece(f->tree, f->inode.ino, off, &p);
+		if (r == -ENOENT) {
+			memset(buf, 0, len);
+			return 0;
+		}
+		if (r < 0)
+			return r;
+		n = len;
+		if (p.off > off) {
+			if (n > p.off - off)
+				n = (size_t)(p.off - off);
+			memset(buf, 0, n);
+		} else {
+			if (n > p.off + p.bytes - off)
+				n = (size_t)(p.off + p.bytes - off);
+			r = read_piece(f, &p, buf, n, off - p.off, w);
+		}
+		buf += n;
+		off += n;
+		len -= n;
+	}
+	return r;
+}
+
+static int file_read(struct unpacked_file *f, void *buf, size_t len,
+		     uint64_t off, struct wait *w)
+{
+	ssize_t n;
+
+	if (f->inode.flags & TREE_BLOB) {
+		n = blob_read(f->blob, &f->ahead, buf, len, off, w);
+		if (n < 0)
+			return (int)n;
+		return (size_t)n == len ? 0 : -EIO;
+	}
+	if (f->inode.flags & TREE_PIECES)
+		return read_pieces(f, buf, len, off, w);
+	return stream_read(f->stream, f->blob, &f->ahead, buf, len,
+			   f->inode.data_off + off, w);
+}
+
+ssize_t unpacked_read(struct unpacked_file *f, void *buf, size_t len,
+		      uint64_t off, struct wait *w)
+{
+	int r;
+
+	if (off >= f->inode.size_bytes)
+		return 0;
+	if (len > f->inode.size_bytes - off)
+		len = (size_t)(f->inode.size_bytes - off);
+	r = file_read(f, buf, len, off, w);
+	if (r < 0)
+		return r;
+	file_fetch_ahead(f);
+	return (ssize_t)len;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* What unpacked.c and unpacked_file.c share. */
+#include "content/context.h"
+#include "content/image.h"
+#include "content/rootfs.h"
+#include "content/unpacked.h"
+
+struct unpacked {
+	char *key;
+	unsigned refs; /* protected by content->layers_lock */
+	bool listed;   /* likewise */
+	struct repo *repo;
+	struct digest digest;
+
+	/* A layer (image is NULL). */
+	uint64_t size_bytes;
+	struct layernote note;
+
+	/* A root file system. */
+	struct image *image;
+
+	pthread_mutex_t lock;
+	struct layerindex *index; /* of a layer; protected by lock */
+	struct rootfs *rootfs;	  /* else; likewise */
+};
+
+/* The tree as it is now.  References on what it belongs to. */
+struct look {
+	struct layerindex *index;
+	struct rootfs *rootfs;
+	struct build *build;
+	struct tree *tree;
+	struct stream *stream;
+	bool final, failed, damaged;
+	uint64_t seen; /* progress */
+};
+
+int unpacked_look(struct unpacked *u, bool whole, struct wait *w,
+		  struct look *ret);
+void look_done(struct look *l);
