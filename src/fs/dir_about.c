@@ -61,11 +61,11 @@ static const struct about_file {
 #define FILES (sizeof(files) / sizeof(files[0]))
 #define HOSTS_NAME "hosts"
 
-static int about_getattr(struct node *n, struct wait *w, struct stat *st)
+static int about_getattr(struct node *n, struct wait *w, struct node_attr *a)
 {
 	(void)w;
-	st->st_mode |= node_options(n)->allow_other ? 0500 : 0555;
-	node_mount_time(n, st);
+	a->st.st_mode |= node_options(n)->allow_other ? 0500 : 0555;
+	node_mount_time(n, a);
 	return 0;
 }
 

@@ -11,16 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "content/blob.h"
 #include "content/resolve.h"
 #include "fs/dir_views.h"
+#include "fs/file_history.h"
 #include "fs/file_text.h"
+#include "fs/image_xattr.h"
 #include "fs/snapshot.h"
 #include "oci/layout.h"
 #include "util/auto.h"
-
-#define ANNOTATION_PREFIX "user.oci.annotation."
-#define XATTR_NAME_MAX 255
 
 struct dir_image {
 	struct node node;
@@ -67,14 +65,14 @@ static int dir_image_pin(struct dir_image *d, struct wait *w,
 	return 0;
 }
 
-static int image_getattr(struct node *n, struct wait *w, struct stat *st)
+static int image_getattr(struct node *n, struct wait *w, struct node_attr *a)
 {
 	struct image *i = dir_image_pinned((struct dir_image *)n);
 
 	(void)w;
-	st->st_mode |= NODE_DIR_MODE;
+	a->st.st_mode |= NODE_DIR_MODE;
 	if (i)
-		image_time_known(i, &st->st_mtim);
+		image_time_known(i, &a->st.st_mtim);
 	return 0;
 }
 
@@ -202,6 +200,52 @@ static int make_referrers(struct dir_image *d, struct image *i,
 	return make_view(d, i, name, VIEW_REFERRERS, ret);
 }
 
+/* Is it an image, as runtimes know it?  Artifacts have other configurations,
+ * and those before schema 2 none. */
+static bool has_history(const struct manifest *m)
+{
+	return m->class == MEDIATYPE_MANIFEST &&
+	       mediatype_class(m->config.mediatype) == MEDIATYPE_CONFIG;
+}
+
+static int make_history(struct dir_image *d, struct image *i, const char *name,
+			struct wait *w, struct node **ret)
+{
+	const struct manifest *m;
+	int r;
+
+	r = image_platform(i, w, &m);
+	if (r < 0)
+		return r;
+	return has_history(m) ? file_history_new(&d->node, name, i, ret)
+			      : -ENOENT;
+}
+
+static int make_rootfs(struct dir_image *d, struct image *i, const char *name,
+		       struct wait *w, struct node **ret)
+{
+	char text[DIGEST_TEXT_MAX];
+	const struct manifest *m;
+	autofree char *target = NULL;
+	int r;
+
+	r = image_platform(i, w, &m);
+	if (r < 0)
+		return r;
+	if (m->children_len == 0)
+		return -ENOENT;
+	/* Whoever goes through here often should not have the directories'
+	 * attributes asked for each time; and the configuration that says the
+	 * time is needed inside. */
+	r = image_learn_time(i, w);
+	if (r < 0)
+		return r;
+	digest_format(&m->digest, text);
+	name_spell(node_options(&d->node), text);
+	target = str_printf("%s/_rootfs/%s", d->up, text);
+	return target ? link_new(&d->node, name, target, i, ret) : -ENOMEM;
+}
+
 /* In the order of a listing: blobs first, index.json last (design: whoever
  * copies in readdir order publishes only what is complete). */
 static const struct image_member {
@@ -215,9 +259,11 @@ static const struct image_member {
 	{"oci-layout", S_IFREG, NODE_RANK_PLAIN, make_marker},
 	{"manifest.json", S_IFLNK, NODE_RANK_PLAIN, make_manifest},
 	{"config.json", S_IFLNK, NODE_RANK_PLAIN, make_config},
+	{"history", S_IFREG, NODE_RANK_PLAIN, make_history},
 	{"layers", S_IFDIR, NODE_RANK_PLAIN, make_layers},
 	{"platforms", S_IFDIR, NODE_RANK_PLAIN, make_platforms},
 	{"referrers", S_IFDIR, NODE_RANK_PLAIN, make_referrers},
+	{"rootfs", S_IFLNK, NODE_RANK_PLAIN, make_rootfs},
 	{"index.json", S_IFREG, NODE_RANK_LAST, make_index},
 };
 #define MEMBERS (sizeof(members) / sizeof(members[0]))
@@ -255,9 +301,24 @@ static int member_there(const struct image_member *m,
 		return root->class == MEDIATYPE_INDEX;
 	if (m->make == make_config)
 		return platform && platform->class == MEDIATYPE_MANIFEST;
+	if (m->make == make_history)
+		return platform && has_history(platform);
 	if (m->make == make_layers)
 		return platform != NULL;
+	if (m->make == make_rootfs)
+		return platform && platform->children_len > 0;
 	return true;
+}
+
+static int add_member(struct snapshot *s, const struct image_member *m)
+{
+	int r;
+
+	r = snapshot_add(s, m->name, m->type, m->rank);
+	/* Its size is that of a text made from the configuration. */
+	if (r == 0 && m->make == make_history)
+		s->entries.v[s->entries.len - 1].costly = true;
+	return r;
 }
 
 static int image_opendir(struct node *dir, struct wait *w, void **ret_handle)
@@ -280,8 +341,7 @@ static int image_opendir(struct node *dir, struct wait *w, void **ret_handle)
 		r = image_learn_time(i, w);
 	for (size_t k = 0; k < MEMBERS && r == 0; k++)
 		if (member_there(&members[k], root, platform))
-			r = snapshot_add(s, members[k].name, members[k].type,
-					 members[k].rank);
+			r = add_member(s, &members[k]);
 	if (r < 0)
 		return r;
 	*ret_handle = steal(&s);
@@ -290,108 +350,18 @@ static int image_opendir(struct node *dir, struct wait *w, void **ret_handle)
 
 /* --- attributes --- */
 
-static int add_annotations(const struct manifest *m, struct str *names)
-{
-	int r = 0;
-
-	for (size_t k = 0; k < m->annotations_len && r == 0; k++) {
-		autofree char *name = str_printf(ANNOTATION_PREFIX "%s",
-						 m->annotations[k].key);
-
-		if (!name)
-			return -ENOMEM;
-		if (strlen(name) <= XATTR_NAME_MAX)
-			r = xattr_name(names, name);
-	}
-	return r;
-}
-
 static int image_listxattr(struct node *n, struct wait *w, struct str *names)
 {
-	static const char *const fixed[] = {
-		"user.oci.digest", "user.oci.mediatype",
-		"user.registryfs.cached", "user.registryfs.verified"};
-	const struct manifest *m;
 	struct image *i;
 	int r;
 
 	r = dir_image_pin((struct dir_image *)n, w, &i);
-	if (r == 0)
-		r = image_root(i, w, &m);
-	for (size_t k = 0; k < sizeof(fixed) / sizeof(fixed[0]) && r == 0; k++)
-		r = xattr_name(names, fixed[k]);
-	return r < 0 ? r : add_annotations(m, names);
-}
-
-struct cached {
-	double bytes, total;
-	bool verified;
-};
-
-static int count_cached(struct repo *repo, const struct descriptor *d,
-			struct cached *sum)
-{
-	autoptr(blob) b = NULL;
-	int r;
-
-	if (d->size_bytes == DESCRIPTOR_SIZE_UNKNOWN)
-		return 0;
-	r = blob_open(repo, &d->digest, d->size_bytes, &b);
-	if (r < 0)
-		return r;
-	sum->total += (double)d->size_bytes;
-	sum->bytes += (double)d->size_bytes * blob_cached_percent(b) / 100;
-	sum->verified = sum->verified && blob_verified(b);
-	return 0;
-}
-
-/* How much of the chosen platform's configuration and layers is here. */
-static int image_cached(struct image *i, struct wait *w, struct cached *ret)
-{
-	const struct manifest *m;
-	int r;
-
-	*ret = (struct cached){.verified = true};
-	r = image_platform(i, w, &m);
-	if (r == 0 && m->class == MEDIATYPE_MANIFEST)
-		r = count_cached(image_repo(i), &m->config, ret);
-	for (size_t k = 0; r == 0 && k < m->children_len; k++)
-		r = count_cached(image_repo(i), &m->children[k], ret);
-	return r == -ENOENT ? -ENODATA : r;
-}
-
-static int image_cache_xattr(struct image *i, struct wait *w, const char *name,
-			     struct str *value)
-{
-	struct cached sum;
-	int r;
-
-	if (strcmp(name, "user.registryfs.error") == 0)
-		return content_last_error(repo_content(image_repo(i)),
-					  repo_host(image_repo(i)),
-					  repo_name(image_repo(i)), value) < 0
-			       ? -ENODATA
-			       : 0;
-	r = image_cached(i, w, &sum);
-	if (r < 0)
-		return r;
-	if (strcmp(name, "user.registryfs.cached") == 0)
-		return str_addf(
-			value, "%u",
-			sum.total > 0 ? (unsigned)(100 * sum.bytes / sum.total)
-				      : 100);
-	if (strcmp(name, "user.registryfs.verified") == 0)
-		return str_add(value, sum.verified ? "yes" : "no");
-	return -ENODATA;
+	return r < 0 ? r : image_xattr_list(i, w, names);
 }
 
 static int image_getxattr(struct node *n, struct wait *w, const char *name,
 			  struct str *value)
 {
-	const size_t prefix = strlen(ANNOTATION_PREFIX);
-	char digest[DIGEST_TEXT_MAX];
-	const struct manifest *m;
-	const char *annotation;
 	struct image *i;
 	int r;
 
@@ -399,23 +369,7 @@ static int image_getxattr(struct node *n, struct wait *w, const char *name,
 	if (strncmp(name, "user.", 5) != 0)
 		return -ENODATA;
 	r = dir_image_pin((struct dir_image *)n, w, &i);
-	if (r < 0)
-		return r;
-	if (strcmp(name, "user.oci.digest") == 0) {
-		digest_format(image_digest(i), digest);
-		return str_add(value, digest);
-	}
-	if (strncmp(name, "user.registryfs.", 16) == 0)
-		return image_cache_xattr(i, w, name, value);
-	r = image_root(i, w, &m);
-	if (r < 0)
-		return r;
-	if (strcmp(name, "user.oci.mediatype") == 0)
-		return str_add(value, m->mediatype);
-	if (strncmp(name, ANNOTATION_PREFIX, prefix) != 0)
-		return -ENODATA;
-	annotation = manifest_annotation(m, name + prefix);
-	return annotation ? str_add(value, annotation) : -ENODATA;
+	return r < 0 ? r : image_xattr_get(i, w, name, value);
 }
 
 static const struct node_ops image_ops = {

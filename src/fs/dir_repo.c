@@ -14,11 +14,11 @@
 #include "content/listing.h"
 #include "content/repo.h"
 #include "fs/dir_about.h"
+#include "fs/dir_manifests.h"
 #include "fs/dir_refs.h"
+#include "fs/dir_tags.h"
 #include "oci/reference.h"
 #include "util/auto.h"
-
-#define SPECIALS 4 /* .registryfs and the reserved names: offsets 2 to 5 */
 
 struct dir_repo {
 	struct node node;
@@ -31,11 +31,11 @@ static char *path_join(const struct dir_repo *d, const char *name)
 	return d->path[0] ? str_printf("%s/%s", d->path, name) : strdup(name);
 }
 
-static int repo_getattr(struct node *n, struct wait *w, struct stat *st)
+static int repo_getattr(struct node *n, struct wait *w, struct node_attr *a)
 {
 	(void)w;
-	st->st_mode |= NODE_DIR_MODE;
-	node_mount_time(n, st);
+	a->st.st_mode |= NODE_DIR_MODE;
+	node_mount_time(n, a);
 	return 0;
 }
 
@@ -96,11 +96,11 @@ static int lookup_image(struct dir_repo *d, const char *path, const char *name,
 	if (r < 0)
 		return r;
 	if (ref->kind == REFERENCE_TAG)
-		return dir_refs_tag(&d->node, name, repo, ref->tag, up, known,
-				    w, ret, ttl_s);
+		return dir_tags_find(&d->node, name, repo, ref->tag, up, known,
+				     w, ret, ttl_s);
 	*ttl_s = NODE_TTL_NEGATIVE;
-	r = dir_refs_digest(&d->node, name, repo, &ref->digest, up, known, w,
-			    ret);
+	r = dir_manifests_find(&d->node, name, repo, &ref->digest, up, known, w,
+			       ret);
 	if (r == 0)
 		*ttl_s = NODE_TTL_FOREVER;
 	return r;
@@ -235,19 +235,25 @@ static void repo_closedir(struct node *dir, void *handle)
 	repo_handle_free(handle);
 }
 
-/* Entry number i of what precedes the children; NULL: not shown here. */
+/* .registryfs and the reserved names precede the children. */
+static size_t specials(void)
+{
+	return 1 + dir_refs_count();
+}
+
+/* Number i of these; NULL: not shown here. */
 static const char *special_name(const struct node *dir,
 				const struct repo_handle *h, uint64_t i)
 {
 	if (i == 0)
 		return dir->parent ? NULL : DIR_ABOUT_NAME;
-	return h->is_repository ? dir_refs_names[i - 1] : NULL;
+	return h->is_repository ? dir_refs_name(i - 1) : NULL;
 }
 
 static bool add_specials(struct node *dir, const struct repo_handle *h,
 			 uint64_t *off, struct dir_sink *sink)
 {
-	for (uint64_t i = *off - 2; i < SPECIALS; i++) {
+	for (uint64_t i = *off - 2; i < specials(); i++) {
 		const char *name = special_name(dir, h, i);
 
 		if (name &&
@@ -270,13 +276,13 @@ static int repo_readdir(struct node *dir, void *handle, uint64_t off,
 
 	if (!dir_add_dots(dir, &off, sink) || !add_specials(dir, h, &off, sink))
 		return 0;
-	for (uint64_t i = off - 2 - SPECIALS;; i++) {
+	for (uint64_t i = off - 2 - specials();; i++) {
 		r = catalogue_child(h->catalogue, d->path, (size_t)i, w, &name);
 		if (r < 0)
 			return r == -ENODATA ? 0 : r;
 		if (!sink->add(sink, name, S_IFDIR,
 			       node_child_ino(dir, name, NODE_RANK_PLAIN),
-			       i + 3 + SPECIALS))
+			       i + 3 + specials()))
 			return 0;
 	}
 }

@@ -13,11 +13,11 @@
 #include "oci/reference.h"
 #include "util/auto.h"
 
-static int root_getattr(struct node *n, struct wait *w, struct stat *st)
+static int root_getattr(struct node *n, struct wait *w, struct node_attr *a)
 {
 	(void)w;
-	st->st_mode |= NODE_DIR_MODE;
-	node_mount_time(n, st);
+	a->st.st_mode |= NODE_DIR_MODE;
+	node_mount_time(n, a);
 	return 0;
 }
 

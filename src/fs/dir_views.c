@@ -139,15 +139,17 @@ static int blobs_make(struct dir_view_node *v, const char *name, struct wait *w,
 
 /* --- links --- */
 
-static int make_manifest_link(struct dir_view_node *v, const char *name,
-			      const struct digest *d, struct node **ret)
+/* To what a digest names beneath the repository's directory `refs`. */
+static int make_digest_link(struct dir_view_node *v, const char *name,
+			    const char *refs, const struct digest *d,
+			    struct node **ret)
 {
 	char text[DIGEST_TEXT_MAX];
 	autofree char *target = NULL;
 
 	digest_format(d, text);
 	name_spell(node_options(&v->node), text);
-	target = str_printf("../%s/_manifests/%s", v->up, text);
+	target = str_printf("../%s/%s/%s", v->up, refs, text);
 	return target ? link_new(&v->node, name, target, v->image, ret)
 		      : -ENOMEM;
 }
@@ -181,8 +183,7 @@ static int layers_make(struct dir_view_node *v, const char *name,
 {
 	const struct manifest *m;
 	unsigned long long i;
-	char want[LAYER_NAME_MAX], hex[129], target[192];
-	const struct digest *d;
+	char want[LAYER_NAME_MAX];
 	int r;
 
 	if (str_to_u64(name, MANIFEST_LAYERS_MAX, &i) < 0)
@@ -193,11 +194,11 @@ static int layers_make(struct dir_view_node *v, const char *name,
 		return r;
 	if (i >= m->children_len || strcmp(name, want) != 0)
 		return -ENOENT;
-	d = &m->children[i].digest;
-	digest_hex(d, hex);
-	snprintf(target, sizeof(target), "../blobs/%s/%s", digest_alg_name(d),
-		 hex);
-	return link_new(&v->node, name, target, v->image, ret);
+	/* As for rootfs (dir_image.c). */
+	r = image_learn_time(v->image, w);
+	return r < 0 ? r
+		     : make_digest_link(v, name, "_layers",
+					&m->children[i].digest, ret);
 }
 
 /* --- platforms --- */
@@ -272,8 +273,8 @@ static int platforms_make(struct dir_view_node *v, const char *name,
 	for (size_t i = 0; i < m->children_len; i++) {
 		platform_child_name(m, i, child);
 		if (strcmp(child, name) == 0)
-			return make_manifest_link(v, name,
-						  &m->children[i].digest, ret);
+			return make_digest_link(v, name, "_manifests",
+						&m->children[i].digest, ret);
 	}
 	return -ENOENT;
 }
@@ -312,7 +313,8 @@ static int referrers_make(struct dir_view_node *v, const char *name,
 		return r;
 	for (size_t i = 0; i < len; i++)
 		if (digest_equal(&d[i].digest, &want))
-			return make_manifest_link(v, name, &want, ret);
+			return make_digest_link(v, name, "_manifests", &want,
+						ret);
 	return -ENOENT;
 }
 
@@ -325,11 +327,11 @@ static const struct view views[] = {
 
 /* --- the kind --- */
 
-static int view_getattr(struct node *n, struct wait *w, struct stat *st)
+static int view_getattr(struct node *n, struct wait *w, struct node_attr *a)
 {
 	(void)w;
-	st->st_mode |= NODE_DIR_MODE;
-	image_time_known(((struct dir_view_node *)n)->image, &st->st_mtim);
+	a->st.st_mode |= NODE_DIR_MODE;
+	image_time_known(((struct dir_view_node *)n)->image, &a->st.st_mtim);
 	return 0;
 }
 

@@ -28,17 +28,17 @@ struct blob_handle {
 	atomic_bool served; /* some bytes were given out */
 };
 
-static int blob_getattr(struct node *n, struct wait *w, struct stat *st)
+static int blob_getattr(struct node *n, struct wait *w, struct node_attr *a)
 {
 	const struct file_blob *f = (struct file_blob *)n;
 
 	(void)w;
-	st->st_mode |= NODE_FILE_MODE;
-	st->st_size = (off_t)f->size_bytes;
+	a->st.st_mode |= NODE_FILE_MODE;
+	a->st.st_size = (off_t)f->size_bytes;
 	if (f->image)
-		image_time_known(f->image, &st->st_mtim);
+		image_time_known(f->image, &a->st.st_mtim);
 	else
-		node_mount_time(n, st);
+		node_mount_time(n, a);
 	return 0;
 }
 

@@ -43,14 +43,14 @@ struct file_text {
 	struct image *image; /* gives the time */
 };
 
-static int text_getattr(struct node *n, struct wait *w, struct stat *st)
+static int text_getattr(struct node *n, struct wait *w, struct node_attr *a)
 {
 	const struct file_text *f = (struct file_text *)n;
 
 	(void)w;
-	st->st_mode |= NODE_FILE_MODE;
-	st->st_size = (off_t)f->len;
-	image_time_known(f->image, &st->st_mtim);
+	a->st.st_mode |= NODE_FILE_MODE;
+	a->st.st_size = (off_t)f->len;
+	image_time_known(f->image, &a->st.st_mtim);
 	return 0;
 }
 
@@ -109,11 +109,11 @@ static int link_readlink(struct node *n, struct wait *w, struct str *out)
 	return str_add(out, ((struct file_text *)n)->text);
 }
 
-static int link_getattr(struct node *n, struct wait *w, struct stat *st)
+static int link_getattr(struct node *n, struct wait *w, struct node_attr *a)
 {
-	int r = text_getattr(n, w, st);
+	int r = text_getattr(n, w, a);
 
-	st->st_mode |= 0777;
+	a->st.st_mode |= 0777;
 	return r;
 }
 
@@ -148,14 +148,14 @@ struct file_doc {
 	const char *mediatype; /* lives as long as the image */
 };
 
-static int doc_getattr(struct node *n, struct wait *w, struct stat *st)
+static int doc_getattr(struct node *n, struct wait *w, struct node_attr *a)
 {
 	const struct file_doc *f = (struct file_doc *)n;
 
 	(void)w;
-	st->st_mode |= NODE_FILE_MODE;
-	st->st_size = (off_t)f->size_bytes;
-	image_time_known(f->image, &st->st_mtim);
+	a->st.st_mode |= NODE_FILE_MODE;
+	a->st.st_size = (off_t)f->size_bytes;
+	image_time_known(f->image, &a->st.st_mtim);
 	return 0;
 }
 
@@ -269,7 +269,7 @@ static int made_fill(struct node *n, struct str *out)
 	return f->fill(node_content(n), f->arg, out);
 }
 
-static int made_getattr(struct node *n, struct wait *w, struct stat *st)
+static int made_getattr(struct node *n, struct wait *w, struct node_attr *a)
 {
 	autostr text = {0};
 	int r;
@@ -279,9 +279,9 @@ static int made_getattr(struct node *n, struct wait *w, struct stat *st)
 	if (r < 0)
 		return r;
 	/* Other users are not told which repositories are read here. */
-	st->st_mode |= node_options(n)->allow_other ? 0400 : 0444;
-	st->st_size = (off_t)text.len;
-	clock_gettime(CLOCK_REALTIME, &st->st_mtim);
+	a->st.st_mode |= node_options(n)->allow_other ? 0400 : 0444;
+	a->st.st_size = (off_t)text.len;
+	clock_gettime(CLOCK_REALTIME, &a->st.st_mtim);
 	return 0;
 }
 
@@ -349,7 +349,6 @@ int file_made_new(struct node *parent, const char *name, file_made_fill fill,
 	f->fill = fill;
 	f->arg = strdup(arg);
 	if (!f->arg) {
-		free(n->name);
 		free(n);
 		return -ENOMEM;
 	}

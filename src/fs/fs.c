@@ -139,6 +139,17 @@ static int add_escaped(struct str *out, const char *s)
 	return r;
 }
 
+static bool has_word(const char *words, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (; words && *words; words += strcspn(words, ","), words += !!*words)
+		if (strncmp(words, word, len) == 0 &&
+		    (words[len] == ',' || !words[len]))
+			return true;
+	return false;
+}
+
 static int session_args(const struct options *o, struct fuse_args *args)
 {
 	autostr words = {.max = 65536};
@@ -213,6 +224,8 @@ int fs_mount(const struct options *o, struct content *c, struct fs **ret)
 	list_init(&fs->handles);
 	fs->options = o;
 	fs->content = c;
+	fs->enforced =
+		o->allow_other || has_word(o->fuse_opts, "default_permissions");
 	fs->uid = getuid();
 	fs->gid = getgid();
 	clock_gettime(CLOCK_REALTIME, &fs->mounted);

@@ -19,7 +19,8 @@ struct fs {
 	pthread_mutex_t handles_lock;
 	struct list_node handles; /* open ones; protected by handles_lock */
 	struct fuse_session *session;
-	uid_t uid; /* owner of all files */
+	bool enforced; /* the kernel checks modes and owners */
+	uid_t uid;     /* owner of all files, but those inside images */
 	gid_t gid;
 	struct timespec mounted; /* wall clock */
 	void (*ready)(void *arg);

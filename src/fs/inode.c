@@ -19,42 +19,44 @@
 #include "util/metric.h"
 
 #define INODE_RANK_SHIFT 60
+#define SLOTS_MIN 64
 
+/* Chains through the nodes themselves: there may be a million, and each is in
+ * both tables.  All members are protected by the lock. */
 struct inodes {
 	pthread_mutex_t lock;
-	struct map *by_id;   /* id -> node; protected by lock */
-	struct map *by_name; /* parent id + name -> node; protected by lock */
-	uint64_t next_id;    /* protected by lock */
+	struct node **by_id;   /* by id, which count up */
+	struct node **by_name; /* by parent and name */
+	size_t slots;	       /* of each table; a power of two */
+	size_t used;
+	uint64_t next_id;
 };
 
 int inodes_new(struct inodes **ret)
 {
 	struct inodes *t = calloc(1, sizeof(*t));
-	int r;
 
 	if (!t)
 		return -ENOMEM;
-	r = map_new(&t->by_id);
-	if (r == 0)
-		r = map_new(&t->by_name);
-	if (r < 0) {
-		map_free(t->by_id, NULL);
+	t->by_id = calloc(SLOTS_MIN, sizeof(*t->by_id));
+	t->by_name = calloc(SLOTS_MIN, sizeof(*t->by_name));
+	if (!t->by_id || !t->by_name) {
+		free(t->by_id);
+		free(t->by_name);
 		free(t);
-		return r;
+		return -ENOMEM;
 	}
 	pthread_mutex_init(&t->lock, NULL);
+	t->slots = SLOTS_MIN;
 	t->next_id = FUSE_ROOT_ID;
 	*ret = t;
 	return 0;
 }
 
-static void node_free(void *p)
+static void node_free(struct node *n)
 {
-	struct node *n = p;
-
 	if (n->ops->done)
 		n->ops->done(n);
-	free(n->name);
 	free(n);
 }
 
@@ -62,61 +64,132 @@ void inodes_free(struct inodes *t)
 {
 	if (!t)
 		return;
-	map_free(t->by_name, NULL);
-	map_free(t->by_id, node_free);
+	for (size_t i = 0; i < t->slots; i++) {
+		while (t->by_id[i]) {
+			struct node *n = t->by_id[i];
+
+			t->by_id[i] = n->next_id;
+			node_free(n);
+		}
+	}
+	free(t->by_id);
+	free(t->by_name);
 	pthread_mutex_destroy(&t->lock);
 	free(t);
 }
 
-/* --- names; the lock is held --- */
+/* --- the tables; the lock is held --- */
 
-struct name_key {
-	uint64_t parent;
-	char name[NAME_MAX + 1];
-};
-
-static size_t name_key_init(struct name_key *k, uint64_t parent,
-			    const char *name)
+static struct node **id_slot(const struct inodes *t, uint64_t id)
 {
-	size_t len = strnlen(name, NAME_MAX);
-
-	k->parent = parent;
-	memcpy(k->name, name, len);
-	return offsetof(struct name_key, name) + len;
+	return &t->by_id[id & (t->slots - 1)];
 }
 
-static struct node *name_find(struct inodes *t, uint64_t parent,
-			      const char *name)
+static struct node **name_slot(const struct inodes *t, uint64_t hash)
 {
-	struct name_key k;
-	size_t len = name_key_init(&k, parent, name);
+	return &t->by_name[hash & (t->slots - 1)];
+}
 
-	return map_findn(t->by_name, &k, len);
+/* map_hash has a secret: nobody can choose names that meet. */
+static uint64_t name_hash(uint64_t parent, const char *name)
+{
+	uint64_t h[2] = {parent, map_hash(name, strlen(name))};
+
+	return map_hash(h, sizeof(h));
+}
+
+static struct node *id_find(const struct inodes *t, uint64_t id)
+{
+	struct node *n = *id_slot(t, id);
+
+	while (n && n->id != id)
+		n = n->next_id;
+	return n;
+}
+
+static struct node *name_find(const struct inodes *t, uint64_t hash,
+			      const struct node *parent, const char *name)
+{
+	struct node *n = *name_slot(t, hash);
+
+	while (n && (n->name_hash != hash || n->parent != parent ||
+		     strcmp(n->name, name) != 0))
+		n = n->next_name;
+	return n;
+}
+
+static void id_put(struct inodes *t, struct node *n)
+{
+	struct node **slot = id_slot(t, n->id);
+
+	n->next_id = *slot;
+	*slot = n;
+}
+
+static void name_put(struct inodes *t, struct node *n)
+{
+	struct node **slot = name_slot(t, n->name_hash);
+
+	n->next_name = *slot;
+	*slot = n;
+}
+
+static void id_drop(struct inodes *t, struct node *n)
+{
+	struct node **at = id_slot(t, n->id);
+
+	while (*at != n)
+		at = &(*at)->next_id;
+	*at = n->next_id;
+	t->used--;
 }
 
 static void name_drop(struct inodes *t, struct node *n)
 {
-	struct name_key k;
-	size_t len;
+	struct node **at = name_slot(t, n->name_hash);
 
 	if (!n->hashed)
 		return;
-	len = name_key_init(&k, n->parent->id, n->name);
-	map_removen(t->by_name, &k, len);
+	while (*at != n)
+		at = &(*at)->next_name;
+	*at = n->next_name;
 	n->hashed = false;
 }
 
-/* Without memory the node is not found by name: it is not shared, no more. */
-static void name_enter(struct inodes *t, struct node *n)
+/* Without memory the chains grow instead. */
+static void grow(struct inodes *t)
 {
-	struct node *old = name_find(t, n->parent->id, n->name);
-	struct name_key k;
-	size_t len;
+	struct inodes old = {.by_id = t->by_id, .slots = t->slots};
+	struct node **ids = calloc(2 * t->slots, sizeof(*ids));
+	struct node **names = calloc(2 * t->slots, sizeof(*names));
 
-	if (old)
-		name_drop(t, old);
-	len = name_key_init(&k, n->parent->id, n->name);
-	n->hashed = map_putn(t->by_name, &k, len, n, NULL) == 0;
+	if (!ids || !names) {
+		free(ids);
+		free(names);
+		return;
+	}
+	free(t->by_name);
+	t->by_id = ids;
+	t->by_name = names;
+	t->slots *= 2;
+	for (size_t i = 0; i < old.slots; i++) {
+		for (struct node *n = old.by_id[i], *next; n; n = next) {
+			next = n->next_id;
+			id_put(t, n);
+			if (n->hashed)
+				name_put(t, n);
+		}
+	}
+	free(old.by_id);
+}
+
+static void id_enter(struct inodes *t, struct node *n)
+{
+	if (t->used >= t->slots)
+		grow(t);
+	n->id = t->next_id++;
+	id_put(t, n);
+	t->used++;
 }
 
 /* --- life --- */
@@ -124,10 +197,8 @@ static void name_enter(struct inodes *t, struct node *n)
 void inodes_add_root(struct inodes *t, struct node *root)
 {
 	autolock(&t->lock);
-	root->id = t->next_id++;
+	id_enter(t, root);
 	root->nlookup = 1;
-	/* A table that cannot hold its first entry: every request is ESTALE. */
-	map_putn(t->by_id, &root->id, sizeof(root->id), root, NULL);
 }
 
 struct node *inode_get(struct inodes *t, uint64_t id)
@@ -135,7 +206,7 @@ struct node *inode_get(struct inodes *t, uint64_t id)
 	struct node *n;
 
 	autolock(&t->lock);
-	n = map_findn(t->by_id, &id, sizeof(id));
+	n = id_find(t, id);
 	if (n)
 		n->refs++;
 	return n;
@@ -154,7 +225,7 @@ static void reap(struct inodes *t, struct node *n)
 		struct node *parent = n->parent;
 
 		name_drop(t, n);
-		map_removen(t->by_id, &n->id, sizeof(n->id));
+		id_drop(t, n);
 		metric_add(METRIC_NODES, -1);
 		pthread_mutex_unlock(&t->lock);
 		node_free(n); /* may wait for a download to stop */
@@ -176,57 +247,58 @@ void inode_put(struct inodes *t, struct node *n)
 struct node *inode_known(struct inodes *t, struct node *parent,
 			 const char *name)
 {
+	uint64_t hash = name_hash(parent->id, name);
 	struct node *n;
 
 	autolock(&t->lock);
-	n = name_find(t, parent->id, name);
+	n = name_find(t, hash, parent, name);
 	if (n)
 		n->refs++;
 	return n;
 }
 
-static int node_insert(struct inodes *t, struct node *n)
+/* From now on this is what the name means. */
+static void node_insert(struct inodes *t, struct node *n, struct node *before)
 {
-	int r;
-
-	n->id = t->next_id++;
-	r = map_putn(t->by_id, &n->id, sizeof(n->id), n, NULL);
-	if (r < 0)
-		return r;
+	if (before)
+		name_drop(t, before);
+	id_enter(t, n);
 	n->parent->refs++;
+	n->hashed = true;
+	name_put(t, n);
 	metric_add(METRIC_NODES, 1);
-	name_enter(t, n);
-	return 0;
+}
+
+/* The node that counts; the lock is held. */
+static struct node *enter_new(struct inodes *t, struct node *n)
+{
+	struct node *old = name_find(t, n->name_hash, n->parent, n->name);
+
+	if (old && old->version == n->version && old->ops == n->ops) {
+		old->refs++;
+		return old;
+	}
+	node_insert(t, n, old);
+	n->refs = 1;
+	return n;
 }
 
 struct node *inode_enter(struct inodes *t, struct node *n)
 {
-	struct node *old = NULL;
+	struct node *counts = n;
 
-	pthread_mutex_lock(&t->lock);
-	if (n->id == 0) {
-		old = name_find(t, n->parent->id, n->name);
-		if (old && (old->version != n->version || old->ops != n->ops))
-			old = NULL;
-		if (!old && node_insert(t, n) < 0) {
-			pthread_mutex_unlock(&t->lock);
-			node_free(n);
-			return NULL;
-		}
+	if (n->id == 0)
+		n->name_hash = name_hash(n->parent->id, n->name);
+	{
+		/* `n` was known already: its caller's reference goes on. */
+		autolock(&t->lock);
+		if (n->id == 0)
+			counts = enter_new(t, n);
+		counts->nlookup++;
 	}
-	if (old) {
-		old->refs++;
-		old->nlookup++;
-		pthread_mutex_unlock(&t->lock);
+	if (counts != n)
 		node_free(n);
-		return old;
-	}
-	/* `n` was known already: its caller's reference goes on. */
-	if (n->refs == 0)
-		n->refs = 1;
-	n->nlookup++;
-	pthread_mutex_unlock(&t->lock);
-	return n;
+	return counts;
 }
 
 void inode_forget(struct inodes *t, uint64_t id, uint64_t nlookup)
@@ -234,7 +306,7 @@ void inode_forget(struct inodes *t, uint64_t id, uint64_t nlookup)
 	struct node *n;
 
 	autolock(&t->lock);
-	n = map_findn(t->by_id, &id, sizeof(id));
+	n = id_find(t, id);
 	if (!n)
 		return;
 	n->nlookup -= nlookup < n->nlookup ? nlookup : n->nlookup;
@@ -244,7 +316,7 @@ void inode_forget(struct inodes *t, uint64_t id, uint64_t nlookup)
 size_t inodes_len(struct inodes *t)
 {
 	autolock(&t->lock);
-	return map_len(t->by_id);
+	return t->used;
 }
 
 /* --- making nodes --- */
@@ -279,23 +351,54 @@ uint64_t node_child_ino(const struct node *parent, const char *name,
 	return ino_of(path_hash(parent, name), rank);
 }
 
-int node_new(const struct node_ops *ops, size_t size, struct node *parent,
-	     const char *name, enum node_rank rank, struct node **ret)
+static int node_alloc(const struct node_ops *ops, size_t size,
+		      struct node *parent, const char *name, struct node **ret)
 {
-	struct node *n = calloc(1, size);
+	size_t len = strlen(name) + 1;
+	struct node *n = calloc(1, size + len);
 
 	if (!n)
 		return -ENOMEM;
-	n->name = strdup(name);
-	if (!n->name) {
-		free(n);
-		return -ENOMEM;
-	}
+	n->name = (char *)n + size;
+	memcpy(n->name, name, len);
 	n->ops = ops;
 	n->parent = parent;
 	n->fs = parent ? parent->fs : NULL;
-	n->path_hash = path_hash(parent, name);
-	n->ino = ino_of(n->path_hash, rank);
 	*ret = n;
+	return 0;
+}
+
+int node_new(const struct node_ops *ops, size_t size, struct node *parent,
+	     const char *name, enum node_rank rank, struct node **ret)
+{
+	int r;
+
+	r = node_alloc(ops, size, parent, name, ret);
+	if (r < 0)
+		return r;
+	(*ret)->path_hash = path_hash(parent, name);
+	(*ret)->ino = ino_of((*ret)->path_hash, rank);
+	return 0;
+}
+
+/* A sum and not a hash: numbers of one tree never meet, and whoever copies by
+ * ascending inode number reads a layer from front to back. */
+uint64_t node_numbered_ino(const struct node *parent, uint64_t number)
+{
+	return ino_of(parent->path_hash + number, NODE_RANK_PLAIN);
+}
+
+int node_new_numbered(const struct node_ops *ops, size_t size,
+		      struct node *parent, const char *name, uint64_t number,
+		      struct node **ret)
+{
+	uint64_t hash = parent->path_hash;
+	int r;
+
+	r = node_alloc(ops, size, parent, name, ret);
+	if (r < 0)
+		return r;
+	(*ret)->path_hash = hash;
+	(*ret)->ino = node_numbered_ino(parent, number);
 	return 0;
 }

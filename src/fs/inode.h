@@ -23,7 +23,7 @@ struct node *inode_known(struct inodes *t, struct node *parent,
 /*
  * Enters a new node, or finds that the same name and version was entered
  * meanwhile and frees it.  Returns the one that counts, with a reference and
- * one more look-up by the kernel.
+ * one more look-up by the kernel.  Cannot fail.
  */
 struct node *inode_enter(struct inodes *t, struct node *n);
 void inode_forget(struct inodes *t, uint64_t id, uint64_t nlookup);

@@ -19,9 +19,27 @@ const struct options *node_options(const struct node *n)
 	return n->fs->options;
 }
 
-void node_mount_time(const struct node *n, struct stat *st)
+bool node_enforced(const struct node *n)
 {
-	st->st_mtim = n->fs->mounted;
+	return n->fs->enforced;
+}
+
+void node_attr_init(const struct node *n, struct node_attr *a)
+{
+	*a = (struct node_attr){.st = {.st_ino = n->ino,
+				       .st_nlink = 1,
+				       .st_uid = n->fs->uid,
+				       .st_gid = n->fs->gid,
+				       .st_mode = n->ops->type,
+				       .st_blksize = 1 << 20,
+				       .st_mtim.tv_nsec = UTIME_OMIT},
+				.ttl_s = n->ops->uncached ? 0
+							  : NODE_TTL_FOREVER};
+}
+
+void node_mount_time(const struct node *n, struct node_attr *a)
+{
+	a->st.st_mtim = n->fs->mounted;
 }
 
 void name_spell(const struct options *o, char *name)
@@ -81,6 +99,7 @@ int snapshot_readdir(struct node *dir, void *handle, uint64_t off,
 	for (uint64_t i = off - 2; i < s->entries.len; i++) {
 		const struct snapshot_entry *e = &s->entries.v[i];
 
+		sink->costly = e->costly;
 		if (!sink->add(sink, e->name, e->type,
 			       node_child_ino(dir, e->name, e->rank), i + 3))
 			return 0;

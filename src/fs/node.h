@@ -41,19 +41,37 @@ struct node;
 #define NODE_TTL_FOREVER 1e6
 #define NODE_TTL_NEGATIVE 2.0
 
+/* What is said of a node, and how long that may be believed. */
+struct node_attr {
+	struct stat st;
+	double ttl_s;
+};
+
 /* Takes one directory entry; false: full, stop. */
 struct dir_sink {
 	bool (*add)(struct dir_sink *sink, const char *name, mode_t type,
 		    uint64_t ino, uint64_t next_off);
+	/* What the directory wants to be reminded of when the entry that it
+	 * adds is looked up, in case that is done at once. */
+	uint64_t hint;
+	bool costly; /* looking it up is work: not unless somebody asks */
+};
+
+/* A look-up, for kinds that find the attributes along with the node. */
+struct node_look {
+	const char *name;
+	struct node *known; /* as in lookup below */
+	uint64_t hint;	    /* 0: none */
+	double ttl_s;
+	struct node_attr attr; /* begun by node_attr_init of the found node */
 };
 
 struct node_ops {
 	mode_t type; /* S_IFDIR S_IFREG S_IFLNK */
 
-	/* st_ino, st_uid, st_gid, st_nlink and the type bits are filled.  Where
-	 * st_mtim is left alone, the time is not known yet: the mount's is
-	 * shown and the kernel asks again. */
-	int (*getattr)(struct node *n, struct wait *w, struct stat *st);
+	/* Begun by node_attr_init.  Where st_mtim is left alone, the time is
+	 * not known yet: the mount's is shown and the kernel asks again. */
+	int (*getattr)(struct node *n, struct wait *w, struct node_attr *a);
 	void (*done)(struct node *n); /* frees what the kind added */
 	int (*listxattr)(struct node *n, struct wait *w, struct str *names);
 	/* -ENODATA: no such attribute. */
@@ -67,6 +85,8 @@ struct node_ops {
 	 */
 	int (*lookup)(struct node *dir, const char *name, struct node *known,
 		      struct wait *w, struct node **ret, double *ttl_s);
+	int (*look)(struct node *dir, struct node_look *l, struct wait *w,
+		    struct node **ret); /* instead of lookup */
 	int (*opendir)(struct node *dir, struct wait *w, void **ret_handle);
 	/* Adds entries from offset `off` on (0: the first); 0 at the end. */
 	int (*readdir)(struct node *dir, void *handle, uint64_t off,
@@ -91,28 +111,45 @@ struct node {
 	const struct node_ops *ops;
 	struct fs *fs;
 	struct node *parent; /* counted; NULL for the root */
-	char *name;
-	uint64_t id;	    /* FUSE nodeid */
-	uint64_t path_hash; /* of the whole path */
+	char *name;	     /* behind the kind's own members */
+	uint64_t id;	     /* FUSE nodeid */
+	uint64_t path_hash;  /* of the whole path; of a numbered node: of what
+				it is numbered in */
 	uint64_t ino;
 	uint64_t version; /* what the name meant: differs, then another node */
 
 	/* private to inode.c; protected by its lock */
+	struct node *next_id, *next_name; /* chains of the tables */
+	uint64_t name_hash;
 	uint64_t nlookup;
 	unsigned refs;
 	bool hashed; /* found by (parent, name) */
 };
 
-/* Allocates `size` bytes that begin with a struct node. */
+/* Allocates `size` bytes that begin with a struct node.  One that was never
+ * entered in the table is given back by free(). */
 int node_new(const struct node_ops *ops, size_t size, struct node *parent,
 	     const char *name, enum node_rank rank, struct node **ret);
+/*
+ * A node in a tree that numbers its files itself: `number` is its, and the
+ * same number is the same file, whatever the name.  `parent` is the tree's top
+ * or another of its nodes.
+ */
+int node_new_numbered(const struct node_ops *ops, size_t size,
+		      struct node *parent, const char *name, uint64_t number,
+		      struct node **ret);
+uint64_t node_numbered_ino(const struct node *parent, uint64_t number);
 /* The inode number that a child of this name would have. */
 uint64_t node_child_ino(const struct node *parent, const char *name,
 			enum node_rank rank);
 struct content *node_content(const struct node *n);
 const struct options *node_options(const struct node *n);
+/* Does the kernel check modes and owners? */
+bool node_enforced(const struct node *n);
+/* st_ino, st_nlink 1, the mount's user, the type bits; believed for ever. */
+void node_attr_init(const struct node *n, struct node_attr *a);
 /* For what has no time of its own. */
-void node_mount_time(const struct node *n, struct stat *st);
+void node_mount_time(const struct node *n, struct node_attr *a);
 
 /* Adds "." and ".." as far as `*off` asks for them and moves it past them;
  * false: the sink is full. */

@@ -67,86 +67,97 @@ static void call_fail(struct call *c, int r)
 
 /* --- attributes and look-up --- */
 
-/* *ret_ttl_s: how long the kernel may believe it. */
-static int node_stat(struct node *n, struct wait *w, struct stat *ret,
-		     double *ret_ttl_s)
+/* What all kinds leave to us. */
+static void attr_finish(const struct node *n, struct node_attr *a)
 {
-	struct stat st = {.st_ino = n->ino,
-			  .st_nlink = 1,
-			  .st_uid = n->fs->uid,
-			  .st_gid = n->fs->gid,
-			  .st_mode = n->ops->type,
-			  .st_blksize = 1 << 20,
-			  .st_mtim.tv_nsec = UTIME_OMIT};
-	double ttl_s = n->ops->uncached ? 0 : NODE_TTL_FOREVER;
+	struct stat *st = &a->st;
+
+	if (st->st_mtim.tv_nsec == UTIME_OMIT) {
+		st->st_mtim = n->fs->mounted;
+		a->ttl_s = 0;
+	}
+	st->st_ctim = st->st_atim = st->st_mtim;
+	/* Never less than the size: cp would take the file for sparse. */
+	st->st_blocks =
+		st->st_size / BLOCK_BYTES + (st->st_size % BLOCK_BYTES != 0);
+}
+
+static int node_stat(struct node *n, struct wait *w, struct node_attr *ret)
+{
 	int r;
 
-	r = n->ops->getattr(n, w, &st);
-	if (r < 0)
-		return r;
-	if (st.st_mtim.tv_nsec == UTIME_OMIT) {
-		st.st_mtim = n->fs->mounted;
-		ttl_s = 0;
-	}
-	st.st_ctim = st.st_atim = st.st_mtim;
-	/* Never less than the size: cp would take the file for sparse. */
-	st.st_blocks = (st.st_size + BLOCK_BYTES - 1) / BLOCK_BYTES;
-	*ret = st;
-	*ret_ttl_s = ttl_s;
-	return 0;
+	node_attr_init(n, ret);
+	r = n->ops->getattr(n, w, ret);
+	if (r == 0)
+		attr_finish(n, ret);
+	return r;
 }
 
 static void op_getattr(fuse_req_t req, fuse_ino_t ino,
 		       struct fuse_file_info *fi)
 {
-	struct stat st;
+	struct node_attr a;
 	struct call c;
-	double ttl_s;
 	int r;
 
 	(void)fi;
 	if (!call_begin(&c, req, ino))
 		return;
-	r = node_stat(c.node, &c.wait, &st, &ttl_s);
+	r = node_stat(c.node, &c.wait, &a);
 	if (r < 0) {
 		call_fail(&c, r);
 		return;
 	}
 	call_uninterrupt(&c);
-	fuse_reply_attr(req, &st, ttl_s);
+	fuse_reply_attr(req, &a.st, a.ttl_s);
 	call_end(&c);
+}
+
+/* Asks the kind; *ret is a new node or l->known. */
+static int ask_kind(struct call *c, struct node_look *l, struct node **ret)
+{
+	const struct node_ops *ops = c->node->ops;
+
+	if (ops->look)
+		return ops->look(c->node, l, &c->wait, ret);
+	if (ops->lookup)
+		return ops->lookup(c->node, l->name, l->known, &c->wait, ret,
+				   &l->ttl_s);
+	return -ENOTDIR;
 }
 
 /*
  * One look-up.  0: e is filled and the kernel has one more look-up on e->ino;
  * -ENOENT: e->entry_timeout says how long that may be believed.
  */
-static int look_up(struct call *c, const char *name, struct fuse_entry_param *e)
+static int look_up(struct call *c, const char *name, uint64_t hint,
+		   struct fuse_entry_param *e)
 {
+	struct node_look l = {
+		.name = name, .hint = hint, .ttl_s = NODE_TTL_FOREVER};
 	struct inodes *t = c->fs->inodes;
-	double ttl_s = NODE_TTL_FOREVER;
-	struct node *known, *child = NULL;
+	struct node *child = NULL;
 	int r;
 
 	memset(e, 0, sizeof(*e));
 	if (strlen(name) > NAME_MAX)
 		return -ENAMETOOLONG;
-	if (!c->node->ops->lookup)
-		return -ENOTDIR;
-	known = inode_known(t, c->node, name);
-	r = c->node->ops->lookup(c->node, name, known, &c->wait, &child,
-				 &ttl_s);
-	if (known && (r < 0 || child != known))
-		inode_put(t, known);
-	e->entry_timeout = ttl_s;
+	l.known = inode_known(t, c->node, name);
+	r = ask_kind(c, &l, &child);
+	if (l.known && (r < 0 || child != l.known))
+		inode_put(t, l.known);
+	e->entry_timeout = l.ttl_s;
 	if (r < 0)
 		return r;
 	child = inode_enter(t, child);
-	if (!child)
-		return -ENOMEM;
-	r = node_stat(child, &c->wait, &e->attr, &e->attr_timeout);
+	if (c->node->ops->look)
+		attr_finish(child, &l.attr);
+	else
+		r = node_stat(child, &c->wait, &l.attr);
 	if (r < 0)
 		inode_forget(t, child->id, 1);
+	e->attr = l.attr.st;
+	e->attr_timeout = l.attr.ttl_s;
 	e->ino = child->id;
 	inode_put(t, child);
 	return r;
@@ -160,7 +171,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 	if (!call_begin(&c, req, parent))
 		return;
-	r = look_up(&c, name, &e);
+	r = look_up(&c, name, 0, &e);
 	if (r < 0 && (r != -ENOENT || e.entry_timeout <= 0)) {
 		call_fail(&c, r);
 		return;
@@ -385,8 +396,8 @@ static bool sink_add_plus(struct dir_sink *sink, const char *name, mode_t type,
 	if (n > left)
 		return false;
 	/* Without a node id the kernel takes the name and type alone. */
-	if (is_dot(name) || s->call->node->ops->volatile_list ||
-	    look_up(s->call, name, &e) < 0) {
+	if (is_dot(name) || s->call->node->ops->volatile_list || sink->costly ||
+	    look_up(s->call, name, sink->hint, &e) < 0) {
 		memset(&e, 0, sizeof(e));
 		e.attr.st_ino = ino;
 		e.attr.st_mode = type;
@@ -484,17 +495,33 @@ static void reply_xattr(struct call *c, const struct str *value, size_t size)
 	call_end(c);
 }
 
+/*
+ * ls -l asks for the access list and the label of each file; after "not
+ * supported" it asks no more, after "has none" it does.
+ */
+static int get_xattr(struct call *c, const char *name, struct str *value)
+{
+	int r = -ENODATA;
+
+	if (str_prefix(name, "system."))
+		return -EOPNOTSUPP;
+	if (c->node->ops->getxattr)
+		r = c->node->ops->getxattr(c->node, &c->wait, name, value);
+	return r == -ENODATA && strcmp(name, "security.selinux") == 0
+		       ? -EOPNOTSUPP
+		       : r;
+}
+
 static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 			size_t size)
 {
 	autostr value = {.max = 65536};
 	struct call c;
-	int r = -ENODATA;
+	int r;
 
 	if (!call_begin(&c, req, ino))
 		return;
-	if (c.node->ops->getxattr)
-		r = c.node->ops->getxattr(c.node, &c.wait, name, &value);
+	r = get_xattr(&c, name, &value);
 	if (r < 0)
 		call_fail(&c, r);
 	else
@@ -541,10 +568,10 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	static const unsigned wanted =
 		FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS |
 		FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
-		FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_CACHE_SYMLINKS |
-		/* The kernel then remembers that nothing here has an access
-		 * list: ls -l asks for each file's. */
-		FUSE_CAP_POSIX_ACL;
+		FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_CACHE_SYMLINKS;
+
+	/* Not FUSE_CAP_POSIX_ACL: it brings default_permissions with it, and
+	 * whoever mounts without allow_other may read everything. */
 
 	conn->want &= ~unwanted;
 	conn->want |= wanted & conn->capable;

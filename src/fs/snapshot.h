@@ -13,6 +13,7 @@ struct snapshot_entry {
 	char *name;
 	mode_t type;
 	enum node_rank rank;
+	bool costly; /* as in struct dir_sink; false unless set */
 };
 
 struct snapshot {

@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
+
 #include "fs/inode.h"
 #include "util/metric.h"
 
@@ -170,6 +172,43 @@ static void test_numbers_depend_on_path_only(void **state)
 	inode_put(k->t, b);
 }
 
+/* Many more than the tables begin with, entered and forgotten in any order. */
+static void test_many(void **state)
+{
+	enum { MANY = 5000, STRIDE = 1777 };
+	static uint64_t ids[MANY];
+	struct tree *k = *state;
+	char name[16];
+
+	for (int i = 0; i < MANY; i++) {
+		struct node *n;
+
+		snprintf(name, sizeof(name), "n%d", i);
+		n = inode_enter(k->t, make(k->root, name, &file_ops, 0));
+		ids[i] = n->id;
+		inode_put(k->t, n);
+	}
+	assert_int_equal(inodes_len(k->t), MANY + 1);
+	for (int i = 0; i < MANY; i++) {
+		int at = (i * STRIDE) % MANY;
+		struct node *n, *same;
+
+		snprintf(name, sizeof(name), "n%d", at);
+		n = inode_known(k->t, k->root, name);
+		assert_non_null(n);
+		assert_int_equal(n->id, ids[at]);
+		same = inode_get(k->t, ids[at]);
+		assert_ptr_equal(n, same);
+		inode_put(k->t, n);
+		inode_forget(k->t, ids[at], 1);
+		assert_int_equal(freed, i); /* there is a reference */
+		inode_put(k->t, same);
+		assert_int_equal(freed, i + 1);
+		assert_null(inode_known(k->t, k->root, name));
+	}
+	assert_int_equal(inodes_len(k->t), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -185,6 +224,7 @@ int main(void)
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_numbers_depend_on_path_only, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

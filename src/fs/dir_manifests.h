@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* `_manifests`: images and anything else with a manifest, by digest. */
+#include "fs/dir_refs.h"
+#include "oci/digest.h"
+
+/* Looks one up for any directory: `known` as in node_ops. */
+int dir_manifests_find(struct node *dir, const char *name, struct repo *repo,
+		       const struct digest *d, const char *up,
+		       struct node *known, struct wait *w, struct node **ret);
