@@ -39,5 +39,23 @@ uint64_t ahead_window(struct ahead *a, uint64_t off, size_t len)
 	window = (a->next_off - a->start_off) * AHEAD_FACTOR;
 	if (window < AHEAD_FIRST_BYTES)
 		window = AHEAD_FIRST_BYTES;
-	return window < a->limit_bytes ? window : a->limit_bytes;
+	if (window > a->limit_bytes)
+		window = a->limit_bytes;
+	if (a->end_off == 0)
+		return window;
+	if (end >= a->end_off)
+		return 0;
+	return window < a->end_off - end ? window : a->end_off - end;
+}
+
+void ahead_ends(struct ahead *a, uint64_t off)
+{
+	autolock(&a->lock);
+	a->end_off = off;
+}
+
+bool ahead_at_end(struct ahead *a, uint64_t off)
+{
+	autolock(&a->lock);
+	return a->end_off > 0 && off >= a->end_off;
 }

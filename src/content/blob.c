@@ -20,6 +20,9 @@
 #include "store/rows.h"
 #include "util/auto.h"
 
+/* More than this is fetched in several requests side by side. */
+#define EXACT_BYTES_MAX ((uint64_t)1 << 20)
+
 struct blob {
 	atomic_uint refs;
 	struct repo *repo;
@@ -74,6 +77,18 @@ void blob_prefetch(struct blob *b, uint64_t off, uint64_t len)
 	if (atomic_load(&b->granted) && len > 0 && off < blob_size(b))
 		flight_ahead(b->flight, b->repo, (size_t)(off / CHUNK_BYTES),
 			     len + off % CHUNK_BYTES);
+}
+
+void blob_want(struct blob *b, uint64_t off, uint64_t len)
+{
+	uint64_t size = blob_size(b);
+
+	if (len == 0 || off >= size)
+		return;
+	if (len > size - off)
+		len = size - off;
+	flight_want(b->flight, b->repo, (size_t)(off / CHUNK_BYTES),
+		    (size_t)((off + len - 1) / CHUNK_BYTES) + 1);
 }
 
 uint64_t blob_cached_bytes(const struct blob *b)
@@ -173,7 +188,7 @@ int blob_find(struct repo *r, const struct digest *d, struct wait *w,
 	return prove(r, d, w, ret_size_bytes);
 }
 
-static void blob_fault(const struct blob *b, int error, const char *text)
+void blob_fault(const struct blob *b, int error, const char *text)
 {
 	char digest[DIGEST_TEXT_MAX];
 	autofree char *object = NULL;
@@ -230,24 +245,29 @@ static int blob_need(struct blob *b, struct ahead *a, uint64_t off, size_t len,
 	size_t first = (size_t)(off / CHUNK_BYTES);
 	size_t last = (size_t)((off + len - 1) / CHUNK_BYTES);
 	uint64_t window = a ? ahead_window(a, off, len) : 0;
+	/* Where the reader ends, aligned pieces would go beyond. */
+	bool exact = len + window <= EXACT_BYTES_MAX &&
+		     (window == 0 || ahead_at_end(a, off + len + window));
 	int r = 0;
 
 	if (content->options->verify == VERIFY_STRICT && !b->reader_checks &&
 	    !chunks_verified(c))
 		r = blob_need_all(b, w);
+	if (r == 0 && exact)
+		blob_want(b, off, len + window);
 	for (size_t i = first; i <= last && r == 0; i++) {
 		if (chunks_ready(c, i, false)) {
 			metric_add(METRIC_CHUNK_HITS, 1);
 			continue;
 		}
 		/* What else this read and its window want starts now too. */
-		if (window > 0 || i < last)
+		if (!exact)
 			flight_ahead(b->flight, b->repo, i + 1,
 				     (uint64_t)(last - i) * CHUNK_BYTES +
 					     window);
 		r = flight_need(b->flight, b->repo, i, w);
 	}
-	if (r == 0 && window > 0)
+	if (r == 0 && !exact)
 		flight_ahead(b->flight, b->repo, last + 1, window);
 	return r;
 }

@@ -39,9 +39,14 @@ int blob_find(struct repo *r, const struct digest *d, struct wait *w,
 /* Starts to fetch what is missing of [off, off+len), without waiting; it goes
  * on while the blob is open.  After a read has shown that it may be read. */
 void blob_prefetch(struct blob *b, uint64_t off, uint64_t len);
+/* The same of what is about to be read: no more than that, in as few requests
+ * as that takes. */
+void blob_want(struct blob *b, uint64_t off, uint64_t len);
 uint64_t blob_cached_bytes(const struct blob *b); /* in whole chunks */
 unsigned blob_cached_percent(const struct blob *b);
 bool blob_verified(const struct blob *b);
+/* Records what is wrong with its bytes: the log, `.registryfs/errors`. */
+void blob_fault(const struct blob *b, int error, const char *text);
 /* The reader checks by digests of its own whatever it gives out: with
  * verify=strict it need not wait for the whole blob.  Before the first read. */
 void blob_reader_checks(struct blob *b);

@@ -9,11 +9,11 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "store/chunk.h"
 #include "util/clock.h"
-#include "util/log.h"
 
 #define INPUT_BYTES ((size_t)1 << 20)
 #define INPUT_MORE_BYTES ((size_t)16 << 10)
@@ -78,11 +78,11 @@ void decoding_free(struct decoding *g)
 
 static int bad(const struct feed *f, uint64_t off, const char *why)
 {
-	char name[24];
+	char text[160];
 
-	digest_short(blob_digest(f->blob), name);
-	log_warning("%s: before byte %llu: %s", name, (unsigned long long)off,
-		    why);
+	snprintf(text, sizeof(text), "decoded, before byte %llu: %s",
+		 (unsigned long long)off, why);
+	blob_fault(f->blob, EBADMSG, text);
 	return -EBADMSG;
 }
 

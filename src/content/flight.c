@@ -262,7 +262,8 @@ static size_t round_up(size_t n, size_t to)
 	return (n + to - 1) / to * to;
 }
 
-/* Starts one piece, or finds it under way; returns where to go on. */
+/* Starts one piece, or finds it under way; returns where to go on.  It stops at
+ * what is there already. */
 static size_t ahead_piece(struct flight *f, struct repo *r, size_t i,
 			  size_t stop)
 {
@@ -270,11 +271,29 @@ static size_t ahead_piece(struct flight *f, struct repo *r, size_t i,
 
 	if (chunks_ready(f->chunks, i, false))
 		return i + 1;
+	for (size_t k = i + 1; k < stop; k++)
+		if (chunks_ready(f->chunks, k, false))
+			stop = k;
 	autolock(&f->flights->lock);
 	j = job_find(f, r, i);
 	if (!j && job_start(f, r, i, stop, true, &j) < 0)
 		return SIZE_MAX;
 	return j->end;
+}
+
+void flight_want(struct flight *f, struct repo *r, size_t i, size_t end)
+{
+	size_t count = chunks_count(f->chunks);
+
+	if (end > count)
+		end = count;
+	if (chunks_failed(f->chunks))
+		return;
+	while (i < end)
+		i = ahead_piece(f, r, i,
+				end - i < PIECE_CHUNKS_MAX
+					? end
+					: i + PIECE_CHUNKS_MAX);
 }
 
 void flight_ahead(struct flight *f, struct repo *r, size_t i, uint64_t bytes)

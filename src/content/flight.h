@@ -41,3 +41,6 @@ bool flight_busy(struct flight *f, const struct repo *r);
 int flight_need(struct flight *f, struct repo *r, size_t i, struct wait *w);
 /* Starts what is missing of `bytes` bytes from chunk i on; does not wait. */
 void flight_ahead(struct flight *f, struct repo *r, size_t i, uint64_t bytes);
+/* Starts what is missing of the chunks [i, end) and nothing else, in as few
+ * requests as that takes; does not wait. */
+void flight_want(struct flight *f, struct repo *r, size_t i, size_t end);

@@ -231,6 +231,30 @@ static int region_wait(struct stream *s, uint64_t off,
 	}
 }
 
+/* The last region may end anywhere: its size is not known. */
+int stream_place(struct stream *s, uint64_t off, uint64_t len,
+		 uint64_t *ret_from, uint64_t *ret_to)
+{
+	struct region first, last;
+
+	if (len == 0)
+		return -EINVAL;
+	autolock(&s->lock);
+	if (s->state != STREAM_FINISHED)
+		return -EAGAIN;
+	if (s->codec == CODEC_NONE) {
+		*ret_from = off;
+		*ret_to = off + len;
+		return 0;
+	}
+	if (!region_find(s, off, &first) ||
+	    !region_find(s, off + len - 1, &last))
+		return -EAGAIN;
+	*ret_from = first.at.in_off;
+	*ret_to = last.in_want;
+	return 0;
+}
+
 /* --- decoding --- */
 
 static int open_decoder(const struct opening *o, struct decoder **ret)

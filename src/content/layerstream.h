@@ -39,6 +39,10 @@ void stream_finish(struct stream *s, uint64_t bytes,
  * `bytes`: decoded before the damage, readable up to there. */
 void stream_fail(struct stream *s, int error, uint64_t bytes);
 
+/* Which bytes of the blob decode to [off, off+len); -EAGAIN: the pass is not
+ * over. */
+int stream_place(struct stream *s, uint64_t off, uint64_t len,
+		 uint64_t *ret_from, uint64_t *ret_to);
 /* Exactly len bytes from `off` of the archive, or -errno.  `b` brings the
  * compressed bytes, `a` (or NULL) is the reader's read-ahead on them. */
 int stream_read(struct stream *s, struct blob *b, struct ahead *a, void *buf,

@@ -6,11 +6,11 @@
 #include "content/piece.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "content/decoding.h"
 #include "content/spool.h"
-#include "util/log.h"
 
 struct piece {
 	const struct tree_piece *p;
@@ -49,11 +49,11 @@ static void piece_gets_on(void *arg)
 	span_gets_on(q->spans, &q->name, sizeof(q->name), (size_t)q->p->bytes);
 }
 
-static int piece_check(const struct tree_piece *p, const uint8_t *buf,
-		       size_t len)
+static int piece_check(const struct piece *q, const uint8_t *buf, size_t len)
 {
+	const struct tree_piece *p = q->p;
 	struct digest got, want = {.alg = HASH_SHA256};
-	char name[24];
+	char text[96];
 
 	if (!p->has_digest)
 		return 0;
@@ -61,8 +61,10 @@ static int piece_check(const struct tree_piece *p, const uint8_t *buf,
 	digest_of(HASH_SHA256, buf, len, &got);
 	if (digest_equal(&got, &want))
 		return 0;
-	digest_short(&want, name);
-	log_warning("piece %s: decodes to something else", name);
+	snprintf(text, sizeof(text),
+		 "the piece at byte %llu does not match its digest",
+		 (unsigned long long)p->src_off);
+	blob_fault(q->feed->blob, EBADMSG, text);
 	return -EBADMSG;
 }
 
@@ -82,7 +84,7 @@ static int piece_make(void *arg, uint8_t *buf, size_t len, struct wait *w)
 		return r;
 	r = decoding_fill(g, &feed, buf, len, &pos);
 	decoding_free(g);
-	return r < 0 ? r : piece_check(q->p, buf, len);
+	return r < 0 ? r : piece_check(q, buf, len);
 }
 
 static int read_span(struct piece *q, void *buf, size_t len, uint64_t off)

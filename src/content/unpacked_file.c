@@ -9,6 +9,7 @@
  * costs what pulling it would.
  */
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +19,10 @@
 
 /* Fetched in small pieces, before the rest is: this share, at least so much. */
 #define REST_SHARE 8
-#define REST_MIN_BYTES ((uint64_t)2 << 20)
+#define REST_MIN_BYTES ((uint64_t)1 << 20)
+/* The whole of a file that is so large in the blob comes with its first read.
+ */
+#define AT_ONCE_BYTES ((uint64_t)1 << 20)
 
 struct unpacked_file {
 	struct look look; /* keeps the tree, and rootfs layers, alive */
@@ -28,6 +32,7 @@ struct unpacked_file {
 	struct blob *blob;
 	struct tree_inode inode; /* in that tree */
 	struct ahead ahead;
+	atomic_bool placed; /* where it ends in the blob was looked up */
 };
 
 void unpacked_close_file(struct unpacked_file *f)
@@ -143,6 +148,63 @@ static uint64_t room_ahead(const struct content *c, const struct layerindex *x)
 	return x->size_bytes;
 }
 
+static int place_pieces(struct unpacked_file *f, uint64_t off, uint64_t len,
+			uint64_t *ret_from, uint64_t *ret_to)
+{
+	struct tree_piece first, last;
+	uint64_t to;
+	int r;
+
+	r = tree_find_piece(f->tree, f->inode.ino, off, &first);
+	if (r == 0)
+		r = tree_find_piece(f->tree, f->inode.ino, off + len - 1,
+				    &last);
+	if (r < 0)
+		return r;
+	if (f->index->form == LAYER_TOC) {
+		*ret_from = first.src_off;
+		*ret_to = last.src_end;
+		return 0;
+	}
+	to = last.src_off + last.bytes;
+	return to > first.src_off
+		       ? stream_place(f->stream, first.src_off,
+				      to - first.src_off, ret_from, ret_to)
+		       : -EAGAIN;
+}
+
+/* Which bytes of the blob the content from `off` to the end is made of. */
+static int file_place(struct unpacked_file *f, uint64_t off, uint64_t *ret_from,
+		      uint64_t *ret_to)
+{
+	uint64_t len = f->inode.size_bytes - off;
+
+	if (f->inode.flags & TREE_BLOB) {
+		*ret_from = off;
+		*ret_to = off + len;
+		return 0;
+	}
+	if (f->inode.flags & TREE_PIECES)
+		return place_pieces(f, off, len, ret_from, ret_to);
+	return stream_place(f->stream, f->inode.data_off + off, len, ret_from,
+			    ret_to);
+}
+
+/* A small file is one request, and no reader's window goes beyond its file. */
+static void file_want(struct unpacked_file *f, uint64_t off)
+{
+	uint64_t from, to;
+
+	if (atomic_load(&f->placed) || file_place(f, off, &from, &to) < 0 ||
+	    from >= to || atomic_exchange(&f->placed, true))
+		return;
+	if (to > f->index->size_bytes)
+		to = f->index->size_bytes;
+	ahead_ends(&f->ahead, to);
+	if (to > from && to - from <= AT_ONCE_BYTES)
+		blob_want(f->blob, from, to - from);
+}
+
 /* What to fetch now, of the blob's first bytes. */
 static uint64_t ahead_wanted(struct unpacked_file *f, uint64_t cached)
 {
@@ -166,7 +228,8 @@ static void file_fetch_ahead(struct unpacked_file *f)
 	uint64_t cached = blob_cached_bytes(f->blob);
 	uint64_t want, room;
 
-	if (cached >= x->size_bytes)
+	/* A pass fetches all of it anyway. */
+	if (!f->look.final || cached >= x->size_bytes)
 		return;
 	want = ahead_wanted(f, cached);
 	room = room_ahead(x->content, x);
@@ -249,6 +312,7 @@ ssize_t unpacked_read(struct unpacked_file *f, void *buf, size_t len,
 		return 0;
 	if (len > f->inode.size_bytes - off)
 		len = (size_t)(f->inode.size_bytes - off);
+	file_want(f, off);
 	r = file_read(f, buf, len, off, w);
 	if (r < 0)
 		return r;
