@@ -129,6 +129,64 @@ def proxy():
         p.__exit__()
 
 
+class Shelf:
+    """One plain emulator and one mount of it for many layers and images.
+
+    A daemon that died fails the test at hand; the next one gets another."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.emu = EmulatorProcess()
+        self.mounts = []
+
+    @property
+    def mount(self):
+        if not self.mounts or self.mounts[-1].process.poll() is not None:
+            folder = self.folder / f"m{len(self.mounts)}"
+            self.mounts.append(mounting.Mount(folder, self.emu.address))
+        return self.mounts[-1]
+
+    def layer(self, layer):
+        """The directory of what is inside a tarmaker.Layer."""
+        self.emu.add_blob("t", layer.blob)
+        return self.mount / f"t/_layers/{layer.digest}"
+
+    def image(self, image):
+        """The directory of an image."""
+        image.fill(self.emu, "t", f"d{image.digest[7:]}")
+        return self.mount / f"t/_manifests/{image.digest}"
+
+    def rootfs(self, image):
+        return self.image(image).parents[1] / f"_rootfs/{image.digest}"
+
+    def check(self):
+        alive = self.mount.process.poll()
+        assert alive is None, f"registryfs exited {alive}:\n{self.mount.log()[-4000:]}"
+
+    def stop(self):
+        try:
+            for m in self.mounts[-1:]:
+                m.finish()
+        finally:
+            for m in self.mounts:
+                m.destroy()
+            self.emu.stop()
+
+
+@pytest.fixture(scope="module")
+def module_shelf(tmp_path_factory):
+    shelf = Shelf(tmp_path_factory.mktemp("shelf"))
+    yield shelf
+    shelf.stop()
+
+
+@pytest.fixture
+def shelf(module_shelf):
+    """shelf.layer(Layer), shelf.image(Image), shelf.rootfs(Image) -> Path"""
+    yield module_shelf
+    module_shelf.check()
+
+
 @pytest.fixture
 def mount(tmp_path):
     """mount(source, option=value, …) -> Mount, unmounted after the test.

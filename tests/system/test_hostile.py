@@ -135,7 +135,10 @@ def test_artifact(mount, emu):
     assert set(os.listdir(folder / "blobs/sha256")) >= {empty["digest"][7:],
                                                         layer["digest"][7:]}
     assert read_file(folder / "config.json") == b"{}"
-    assert read_file(folder / "layers/00") == NOISE or os.readlink(folder / "layers/00")
+    assert os.listdir(folder / "layers/00") == ["notes.txt"]
+    assert read_file(folder / "layers/00/notes.txt") == NOISE
+    assert "history" not in os.listdir(folder)      # it was not made in steps
+    assert errno_of(os.stat, folder / "history") == "ENOENT"
 
 
 def test_manifest_without_layers(mount, emu):
@@ -144,6 +147,8 @@ def test_manifest_without_layers(mount, emu):
                            "layers": []}, tag="bare")
     folder = mount(emu) / "a/_tags/bare"
     assert os.listdir(folder / "layers") == []
+    assert "rootfs" not in os.listdir(folder)
+    assert errno_of(os.lstat, folder / "rootfs") == "ENOENT"
     assert read_file(folder / "config.json") == b"{}"
 
 

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tree over a real docker-registry: what is where, and what it says."""
+import io
 import json
 import os
 import stat
+import tarfile
 
 import pytest
 
 from images import REF
 from tools import errno_of, read_file, run, sha256sum, wait_until
 
-LAYOUT = {"oci-layout", "index.json", "blobs", "manifest.json", "config.json", "layers"}
+LAYOUT = {"oci-layout", "index.json", "blobs", "manifest.json", "config.json", "layers",
+          "history", "rootfs"}
 
 
 @pytest.fixture
@@ -32,7 +35,7 @@ def test_directories(host):
     assert "team" in os.listdir(host)
     assert {"app", "big"} <= set(os.listdir(host / "team"))
     names = set(os.listdir(host / "team/app"))
-    assert {"_tags", "_manifests", "_blobs", "web"} <= names
+    assert {"_tags", "_manifests", "_blobs", "_layers", "_rootfs", "web"} <= names
     assert sorted(os.listdir(host / "team/app/_tags")) == ["1.4", "multi", "v2s2"]
     assert os.listdir(host / "team/app/web/_tags") == ["1.0"]
 
@@ -116,6 +119,55 @@ def test_every_name(host, images):
         assert json.loads((folder / "config.json").read_text())["os"] == "linux", folder
         inner = json.loads((folder / "platforms/linux-amd64/index.json").read_text())
         assert inner["manifests"][0]["digest"] == child, folder
+
+
+def test_inside_from_every_name(host, images):
+    """rootfs and layers lead to the chosen platform's, from each name."""
+    image = images.multi
+    child = image.document()["manifests"][0]["digest"]
+    for folder in spellings(host / "team/app", "multi", image.digest):
+        assert os.readlink(folder / "rootfs").endswith(f"app/_rootfs/{child}") or \
+            os.readlink(folder / "rootfs") == f"../../_rootfs/{child}"
+        assert read_file(folder / "rootfs/etc/arch") == b"amd64\n", folder
+        assert read_file(folder / "layers/01/etc/arch") == b"amd64\n", folder
+        other = folder / "platforms/linux-arm-v7/rootfs/etc/arch"
+        assert read_file(other) == b"armv7\n", folder
+
+
+def test_inside_of_the_chosen_platform(mount, registry):
+    image = mount(registry, platform="linux/arm64") / "team/app/_tags/multi"
+    assert read_file(image / "rootfs/etc/arch") == b"arm64\n"
+    assert read_file(image / "layers/01/etc/arch") == b"arm64\n"
+
+
+def test_history(host, images, tmp_path):
+    """Steps and layers; its size is right for whoever copies by size."""
+    path = host / "team/app/_tags/1.4/history"
+    size = path.stat().st_size
+    lines = path.read_text().splitlines()
+    assert len(read_file(path)) == size
+    assert lines[0].split() == ["STEP", "LAYER", "SIZE", "CREATED", "CREATED_BY"]
+    for i, layer in enumerate(images.single.document()["layers"]):
+        assert lines[1 + i].split(None, 4) == [
+            str(i), f"{i:02d}", str(layer["size"]), "2024-05-01T10:00:00Z", f"layer {i}"]
+    run("cp", path, tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == read_file(path)
+    with tarfile.open(fileobj=io.BytesIO(
+            run("tar", "c", "-C", path.parent, "history", text=False).stdout)) as tar:
+        assert tar.extractfile("history").read() == read_file(path)
+
+
+def test_trees_are_listed_once_looked_into(mount, registry, images):
+    app = mount(registry) / "team/app"
+    layer = images.single.document()["layers"][1]["digest"]
+    assert os.listdir(app / "_layers") == os.listdir(app / "_rootfs") == []
+    assert os.listdir(app / "_layers" / layer)
+    assert os.listdir(app / "_layers" / layer.replace(":", "+"))
+    assert os.listdir(app / "_layers") == [layer]
+    assert os.listdir(app / "_rootfs" / images.single.digest)
+    assert os.listdir(app / "_rootfs") == [images.single.digest]
+    assert errno_of(os.listdir, app / "_layers/nothing") == "ENOENT"
+    assert errno_of(os.listdir, app / "_rootfs" / ("sha256:" + "0" * 64)) == "ENOENT"
 
 
 def test_views_are_symlinks(host, images):
