@@ -281,8 +281,9 @@ show_demo() {
 
 		    ls  $image/_tags
 		    jq . $image:1.1/manifest.json
-		    ls -lL $image:1.1/layers/
-		    head -c 512 $image:1.1/layers/00 | od -c | head
+		    cat $image:1.1/history
+		    ls -l $image:1.1/rootfs/
+		    find $image:1.1/layers/00/ | head
 		    getfattr -d $image:1.1
 		    cp -r $image/_tags/1.1 /tmp/layout
 		    skopeo --insecure-policy inspect oci:$mountpoint/127.0.0.1+$port/team/app/_tags/1.1
@@ -307,6 +308,7 @@ show_registry() {
 		    ls $mountpoint
 		    ls $mountpoint/REPOSITORY/_tags
 		    jq . $mountpoint/REPOSITORY:TAG/manifest.json
+		    ls -l $mountpoint/REPOSITORY:TAG/rootfs/etc/
 		    cp -r $mountpoint/REPOSITORY/_tags/TAG /tmp/layout
 		    cat $mountpoint/.registryfs/status
 		    $program check ${registry%%/*}

@@ -19,7 +19,7 @@
 /* FUSE threads that never wait for a network: they answer what is cached. */
 #define CONTENT_RESERVED_THREADS 16
 #define CONTENT_AHEAD_SHARE 8 /* of the cache, for one reader */
-#define CONTENT_SPANS_BYTES ((uint64_t)64 << 20) /* decoded, in memory */
+#define CONTENT_SPANS_BYTES ((uint64_t)32 << 20) /* decoded, in memory */
 #define CONTENT_AHEAD_NO_DISK ((uint64_t)2 << 20)
 
 int content_new(const struct content_config *cfg, struct content **ret)
