@@ -20,6 +20,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
+import layer_rows  # noqa: E402
 import rows  # noqa: E402
 from rig import Rig  # noqa: E402
 
@@ -79,12 +80,14 @@ HEAD = ["row", "registryfs: median (range)", "peer", "peer: median (range)", "ra
 
 def main():
     parser = argparse.ArgumentParser(description="benchmarks of registryfs")
-    parser.add_argument("--rows", default="", help="only names with this word")
+    parser.add_argument("--rows", default="",
+                        help="only names with one of these words (a,b,…)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", help="also write the numbers to this file")
     parser.add_argument("--list", action="store_true", help="name the rows")
     options = parser.parse_args()
-    chosen = [r for r in rows.ROWS if options.rows in r.__name__]
+    chosen = [r for r in rows.ROWS + layer_rows.ROWS
+              if any(word in r.__name__ for word in options.rows.split(","))]
     if options.list:
         for row in chosen:
             print(f"{row.__name__:24} {row.__doc__.splitlines()[0]}")

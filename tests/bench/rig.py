@@ -51,6 +51,10 @@ def free_port():
         return s.getsockname()[1]
 
 
+def digest_of(data):
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
 def drop_pages(path):
     """Takes a file's pages out of the page cache."""
     fd = os.open(path, os.O_RDONLY)
@@ -100,15 +104,38 @@ class DockerRegistry:
         total = hashlib.sha256()
         for piece in pieces:
             total.update(piece)
-        digest = f"sha256:{total.hexdigest()}"
+        return self._upload(repo, iter(pieces), size, f"sha256:{total.hexdigest()}")
+
+    def _upload(self, repo, body, size, digest):
         start = self.request("POST", f"/v2/{repo}/blobs/uploads/")
         where = start.headers["Location"].partition(self.address)[2]
-        done = self.request("PUT", f"{where}&digest={digest}", iter(pieces),
+        done = self.request("PUT", f"{where}&digest={digest}", body,
                             {"Content-Length": str(size),
                              "Content-Type": "application/octet-stream"})
         if done.status != 201:
             raise RuntimeError(f"upload: status {done.status}")
         return digest
+
+    def add_bytes(self, repo, data):
+        return self._upload(repo, data, len(data), digest_of(data))
+
+    def add_image(self, repo, tag, tars, blobs):
+        """An image of gzip layers: the digests of their archives, their blobs in
+        memory; returns the manifest's digest."""
+        kind = "application/vnd.oci.image."
+        config = json.dumps({"architecture": "amd64", "os": "linux", "config": {},
+                             "rootfs": {"type": "layers", "diff_ids": tars}}).encode()
+        document = json.dumps({
+            "schemaVersion": 2, "mediaType": kind + "manifest.v1+json",
+            "config": {"mediaType": kind + "config.v1+json", "size": len(config),
+                       "digest": self.add_bytes(repo, config)},
+            "layers": [{"mediaType": kind + "layer.v1.tar+gzip", "size": len(b),
+                        "digest": self.add_bytes(repo, b)} for b in blobs]}).encode()
+        done = self.request("PUT", f"/v2/{repo}/manifests/{tag}", document,
+                            {"Content-Type": kind + "manifest.v1+json"})
+        if done.status != 201:
+            raise RuntimeError(f"manifest: status {done.status}")
+        return digest_of(document)
 
     def url(self, repo, digest, address=None):
         return f"http://{address or self.address}/v2/{repo}/blobs/{digest}"
@@ -129,7 +156,8 @@ class DockerRegistry:
 
 
 class Mount:
-    """One daemon with a cache of its own; as a context it ends with the block."""
+    """One daemon with a cache of its own (or a given one, which is kept); as a
+    context it ends with the block."""
 
     def __init__(self, rig, source, cache=None, **options):
         self.folder = Path(tempfile.mkdtemp(dir=rig.folder, prefix="mount-"))
