@@ -100,13 +100,16 @@ int content_allowed(struct content *c, const char *host, const char *path)
 uint64_t content_ahead_limit(struct content *c)
 {
 	uint64_t limit = c->options->prefetch;
+	uint64_t room = store_room(c->store);
 
 	/* What is fetched ahead must still be there when it is read. */
-	if (limit > c->options->cache_size / CONTENT_AHEAD_SHARE)
-		limit = c->options->cache_size / CONTENT_AHEAD_SHARE;
+	if (limit > room / CONTENT_AHEAD_SHARE)
+		limit = room / CONTENT_AHEAD_SHARE;
 	/* Without a disk chunks live in a ring of 16 MiB that all share. */
-	if (!store_has_disk(c->store) && limit > CONTENT_AHEAD_NO_DISK)
-		limit = CONTENT_AHEAD_NO_DISK;
+	if (!store_has_disk(c->store))
+		limit = c->options->prefetch < CONTENT_AHEAD_NO_DISK
+				? c->options->prefetch
+				: CONTENT_AHEAD_NO_DISK;
 	return limit;
 }
 

@@ -279,6 +279,19 @@ bool store_has_disk(struct store *s)
 	       free_bytes > s->min_free_bytes;
 }
 
+uint64_t store_room(struct store *s)
+{
+	uint64_t free_bytes, room;
+
+	if (s->dirfd < 0 || storedir_free(s, &free_bytes) < 0)
+		return 0;
+	room = free_bytes > s->min_free_bytes ? free_bytes - s->min_free_bytes
+					      : 0;
+	autolock(&s->lock);
+	room += s->bytes;
+	return room < s->size_bytes ? room : s->size_bytes;
+}
+
 int store_stats(struct store *s, struct store_stats *ret)
 {
 	struct store_stats st = {.in_memory = s->dirfd < 0};

@@ -38,3 +38,6 @@ struct store_stats {
 int store_stats(struct store *s, struct store_stats *ret);
 /* Blob data goes to a disk with room left (else to a small ring in memory). */
 bool store_has_disk(struct store *s);
+/* Bytes of blob data that it can hold as things stand: what its size and the
+ * disk allow; 0 without a disk. */
+uint64_t store_room(struct store *s);

@@ -156,6 +156,33 @@ static void daemonise(struct fixture *f, int tell, int stop)
 	_exit(0);
 }
 
+static void test_room(void **state)
+{
+	struct fixture *f = *state;
+	struct store *s = must_open(f);
+
+	/* Its size, where the disk has more. */
+	f->cfg.size_bytes = MIB;
+	store_close(s);
+	s = must_open(f);
+	assert_int_equal(store_room(s), MIB);
+	store_close(s);
+	/* What is to be left free is nobody's. */
+	f->cfg.size_bytes = UINT64_MAX / 2;
+	f->cfg.min_free_bytes = UINT64_MAX / 2;
+	s = must_open(f);
+	assert_int_equal(store_room(s), 0);
+	store_close(s);
+	f->cfg.min_free_bytes = MIB;
+	s = must_open(f);
+	assert_in_range(store_room(s), 1, UINT64_MAX / 2 - 1);
+	store_close(s);
+	f->cfg.dir = NULL;
+	s = must_open(f);
+	assert_int_equal(store_room(s), 0);
+	store_close(s);
+}
+
 static void test_two_daemons(void **state)
 {
 	struct fixture *f = *state;
@@ -566,9 +593,10 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_two_daemons),	      T(test_private), T(test_unusable),
-		T(test_foreign_database),     T(test_mutants), T(test_unclean),
-		T(test_damage_while_running), T(test_orphans), T(test_janitor),
+		T(test_room),	 T(test_room),	   T(test_two_daemons),
+		T(test_private), T(test_unusable), T(test_foreign_database),
+		T(test_mutants), T(test_unclean),  T(test_damage_while_running),
+		T(test_orphans), T(test_janitor),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
