@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "fs/file_unpacked.h"
+#include "fs/fs_private.h"
 #include "util/auto.h"
 
 #define PAGE_NAMES 512
@@ -211,12 +212,14 @@ static int dir_readdir(struct node *dir, void *handle, uint64_t off,
 /*
  * To look at the top's attributes is not yet to look inside: shells do that to
  * whatever they complete.  Until somebody does, its own are not known, unless
- * they decide who gets in.
+ * they decide who gets in.  Its change time never changes: tar would take the
+ * directory for one that was written to meanwhile.
  */
 static int top_getattr(struct node *n, struct wait *w, struct node_attr *a)
 {
 	const struct dir_top *t = (struct dir_top *)n;
 
+	a->st.st_ctim = n->fs->mounted;
 	if (node_enforced(n) || unpacked_at_hand(t->dir.unpacked))
 		return node_unpacked_getattr(n, w, a);
 	a->st.st_mode |= NODE_DIR_MODE;
@@ -224,6 +227,25 @@ static int top_getattr(struct node *n, struct wait *w, struct node_attr *a)
 	node_mount_time(n, a);
 	a->ttl_s = 0;
 	return 0;
+}
+
+/* Who goes in will look inside: tar -C, rsync, cd.  What may be wrong there is
+ * told when he does. */
+static int top_enter(struct node *n, struct wait *w)
+{
+	struct node_attr a;
+	int r;
+
+	node_attr_init(n, &a);
+	r = node_unpacked_getattr(n, w, &a);
+	return r == -EINTR ? r : 0;
+}
+
+static int top_opendir(struct node *n, struct wait *w, void **ret_handle)
+{
+	int r = top_enter(n, w);
+
+	return r < 0 ? r : dir_opendir(n, w, ret_handle);
 }
 
 static int top_getxattr(struct node *n, struct wait *w, const char *name,
@@ -243,19 +265,21 @@ static int top_getxattr(struct node *n, struct wait *w, const char *name,
 #define COMMON                                                                 \
 	.type = S_IFDIR, .done = node_unpacked_done,                           \
 	.listxattr = node_unpacked_listxattr, .look = dir_look,                \
-	.opendir = dir_opendir, .readdir = dir_readdir,                        \
-	.closedir = dir_closedir
+	.readdir = dir_readdir, .closedir = dir_closedir
 
 static const struct node_ops dir_ops = {
 	COMMON,
 	.getattr = node_unpacked_getattr,
 	.getxattr = node_unpacked_getxattr,
+	.opendir = dir_opendir,
 };
 
 static const struct node_ops top_ops = {
 	COMMON,
 	.getattr = top_getattr,
 	.getxattr = top_getxattr,
+	.enter = top_enter,
+	.opendir = top_opendir,
 };
 
 int dir_unpacked_new(struct node *parent, const char *name, struct unpacked *u,

@@ -32,7 +32,8 @@ void node_attr_init(const struct node *n, struct node_attr *a)
 				       .st_gid = n->fs->gid,
 				       .st_mode = n->ops->type,
 				       .st_blksize = 1 << 20,
-				       .st_mtim.tv_nsec = UTIME_OMIT},
+				       .st_mtim.tv_nsec = UTIME_OMIT,
+				       .st_ctim.tv_nsec = UTIME_OMIT},
 				.ttl_s = n->ops->uncached ? 0
 							  : NODE_TTL_FOREVER};
 }

@@ -70,7 +70,8 @@ struct node_ops {
 	mode_t type; /* S_IFDIR S_IFREG S_IFLNK */
 
 	/* Begun by node_attr_init.  Where st_mtim is left alone, the time is
-	 * not known yet: the mount's is shown and the kernel asks again. */
+	 * not known yet: the mount's is shown and the kernel asks again.
+	 * st_ctim left alone is st_mtim. */
 	int (*getattr)(struct node *n, struct wait *w, struct node_attr *a);
 	void (*done)(struct node *n); /* frees what the kind added */
 	int (*listxattr)(struct node *n, struct wait *w, struct str *names);
@@ -87,6 +88,8 @@ struct node_ops {
 		      struct wait *w, struct node **ret, double *ttl_s);
 	int (*look)(struct node *dir, struct node_look *l, struct wait *w,
 		    struct node **ret); /* instead of lookup */
+	/* Somebody makes it his working directory.  NULL: so be it. */
+	int (*enter)(struct node *dir, struct wait *w);
 	int (*opendir)(struct node *dir, struct wait *w, void **ret_handle);
 	/* Adds entries from offset `off` on (0: the first); 0 at the end. */
 	int (*readdir)(struct node *dir, void *handle, uint64_t off,

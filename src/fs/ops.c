@@ -76,7 +76,9 @@ static void attr_finish(const struct node *n, struct node_attr *a)
 		st->st_mtim = n->fs->mounted;
 		a->ttl_s = 0;
 	}
-	st->st_ctim = st->st_atim = st->st_mtim;
+	st->st_atim = st->st_mtim;
+	if (st->st_ctim.tv_nsec == UTIME_OMIT)
+		st->st_ctim = st->st_mtim;
 	/* Never less than the size: cp would take the file for sparse. */
 	st->st_blocks =
 		st->st_size / BLOCK_BYTES + (st->st_size % BLOCK_BYTES != 0);
@@ -182,6 +184,20 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	if (fuse_reply_entry(req, &e) < 0 && e.ino)
 		inode_forget(c.fs->inodes, e.ino, 1);
 	call_end(&c);
+}
+
+/* The kernel asks this for access(2) and before somebody goes in by chdir(2).
+ * Where the mount enforces permissions it does not ask. */
+static void op_access(fuse_req_t req, fuse_ino_t ino, int mask)
+{
+	struct call c;
+	int r = 0;
+
+	if (!call_begin(&c, req, ino))
+		return;
+	if ((mask & X_OK) && c.node->ops->enter)
+		r = c.node->ops->enter(c.node, &c.wait);
+	call_fail(&c, r);
 }
 
 static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
@@ -588,6 +604,7 @@ const struct fuse_lowlevel_ops fs_ops = {
 	.forget = op_forget,
 	.forget_multi = op_forget_multi,
 	.getattr = op_getattr,
+	.access = op_access,
 	.readlink = op_readlink,
 	.open = op_open,
 	.read = op_read,

@@ -501,6 +501,42 @@ def test_no_room_for_a_cache(mount, emu, layers, memory, options):
         small.rmdir()
 
 
+def test_small_cache_disk_is_no_storm(mount, emu, layers, memory):
+    """What is fetched ahead fits the disk, or it would be fetched many times."""
+    if os.geteuid() != 0:
+        absent("mounting a small tmpfs needs root")
+    hold(emu, layers("gzip"))
+    small = memory / "small-cache"
+    small.mkdir()
+    if run("mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", small,
+           check=False).returncode:
+        absent("tmpfs cannot be mounted here")
+    try:
+        m = mount(emu, cache_dir=small / "cache", cache_min_free="1M")
+        assert len(os.listdir(inside(m, emu) / "d")) == COUNT
+        assert sent(emu) <= emu.size * 1.5
+        m.unmount()
+    finally:
+        run("umount", "-l", small, check=False)
+        small.rmdir()
+
+
+@pytest.mark.parametrize("how", ["in it", "from outside"])
+def test_first_look_is_by_tar(mount, emu, tmp_path, how):
+    """What the first look learns about the top is no change under tar's eyes."""
+    text = directory("./", mode=0o750, mtime=10**9) + file("./a", "a") + END
+    hold(emu, Layer(text, gz(text, 1)))
+    path = inside(mount(emu), emu)
+    made = tmp_path / "made.tar"
+    where = ["-C", path, "."] if how == "in it" else [f"{path}/"]
+    done = run("tar", "-P", "-c", "-f", made, *where, check=False)
+    assert (done.returncode, done.stderr) in ((0, ""), (0, b""))
+    listed = run("tar", "-P", "-t", "-v", "--numeric-owner", "--full-time", "--utc", "-f", made).stdout
+    if how == "in it":
+        assert listed.splitlines()[0].split() == [
+            "drwxr-x---", "0/0", "0", "2001-09-09", "01:46:40", "./"]
+
+
 @pytest.mark.limit(90)
 def test_many_files(mount, emu):
     """20,000 small files, listed and found; memory stays small."""

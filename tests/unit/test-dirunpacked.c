@@ -370,6 +370,7 @@ static void listed_names_are_found_by_number(void **state)
 	struct names got;
 	struct node *n;
 
+	layer.gets = 0;
 	assert_int_equal(list(m, h, 2, 1, &got), 0);
 	assert_int_equal(look(m, "f0000", got.hint, &l, &n), 0);
 	assert_int_equal(layer.finds, 0);
@@ -484,6 +485,30 @@ static void attributes_are_the_images(void **state)
 }
 
 /* To ask what the top is fetches nothing, unless it decides who gets in. */
+/* Who goes in wants to know; and the change time is the same before. */
+static void going_in_is_a_look(void **state)
+{
+	struct mount *m = *state;
+	struct node_attr before, after;
+	void *h;
+
+	layer.at_hand = false;
+	m->fs.mounted.tv_sec = 77;
+	node_attr_init(m->top, &before);
+	assert_int_equal(m->top->ops->getattr(m->top, &m->w, &before), 0);
+	layer.gets = 0;
+	assert_int_equal(m->top->ops->enter(m->top, &m->w), 0);
+	assert_int_equal(layer.gets, 1);
+	assert_int_equal(m->top->ops->opendir(m->top, &m->w, &h), 0);
+	assert_int_equal(layer.gets, 2);
+	m->top->ops->closedir(m->top, h);
+	layer.at_hand = true;
+	node_attr_init(m->top, &after);
+	assert_int_equal(m->top->ops->getattr(m->top, &m->w, &after), 0);
+	assert_int_equal(before.st.st_ctim.tv_sec, 77);
+	assert_int_equal(after.st.st_ctim.tv_sec, 77);
+}
+
 static void top_is_not_looked_into(void **state)
 {
 	static const struct {
@@ -607,6 +632,7 @@ int main(void)
 		TEST(numbers_do_not_depend_on_visits),
 		TEST(known_unless_replaced),
 		TEST(attributes_are_the_images),
+		TEST(going_in_is_a_look),
 		TEST(top_is_not_looked_into),
 		TEST(no_such_name),
 		TEST(xattrs),
