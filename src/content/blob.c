@@ -169,14 +169,14 @@ static int prove(struct repo *r, const struct digest *d, struct wait *w,
 	key = str_printf("blob %s/%s@%s", r->host, r->name, text);
 	if (!key)
 		return -ENOMEM;
-	e = gate_enter(&c->gate, r->host);
+	e = gate_enter_as(&c->gate, r->host, w);
 	if (e < 0)
 		return e;
 	e = single_run(c->single, key, w, prove_run, &q, &led);
 	if (e == 0 && !led &&
 	    !grant_has(c->store, r->host, r->name, identity, d, &q.row))
 		e = prove_run(&q, w); /* no store to leave it in */
-	gate_leave(&c->gate, r->host);
+	gate_leave_as(&c->gate, r->host, w);
 	if (e == 0)
 		*ret_size = q.row.size_bytes;
 	return e;

@@ -235,11 +235,11 @@ int flight_need(struct flight *f, struct repo *r, size_t i, struct wait *w)
 			return -EBADMSG;
 		e = wait_check(w);
 		if (e == 0)
-			e = gate_enter(gate, r->host);
+			e = gate_enter_as(gate, r->host, w);
 		if (e < 0)
 			return e;
 		e = flight_get(f, r, i, w);
-		gate_leave(gate, r->host);
+		gate_leave_as(gate, r->host, w);
 		if (e == -ETIMEDOUT && wait_left_ms(w) == 0)
 			report_timeout(f, r, i);
 		if (e < 0)

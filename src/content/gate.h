@@ -12,6 +12,7 @@
 
 #include "util/map.h"
 #include "util/metric.h"
+#include "util/wait.h"
 
 #define GATE_HOSTS 256
 
@@ -58,4 +59,19 @@ static inline void gate_leave(struct gate *g, const char *host)
 	atomic_fetch_sub(&g->waiting, 1);
 	atomic_fetch_sub(gate_host_(g, host), 1);
 	metric_add(METRIC_REQUESTS_WAITING, -1);
+}
+
+/* The same for whoever waits with w: a thread of ours takes no place, or the
+ * requests that wait for it could keep it from ever getting one. */
+static inline int gate_enter_as(struct gate *g, const char *host,
+				const struct wait *w)
+{
+	return w->tid == WAIT_CANCELLABLE ? 0 : gate_enter(g, host);
+}
+
+static inline void gate_leave_as(struct gate *g, const char *host,
+				 const struct wait *w)
+{
+	if (w->tid != WAIT_CANCELLABLE)
+		gate_leave(g, host);
 }

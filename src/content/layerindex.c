@@ -14,10 +14,7 @@
 #include "content/context.h"
 #include "content/pass.h"
 #include "util/auto.h"
-#include "util/clock.h"
 #include "util/encode.h"
-
-#define FAILURE_MEMORY_MS 1000
 
 char *layerindex_key(const struct digest *d, const struct toc_claim *claim)
 {
@@ -63,6 +60,7 @@ static void layerindex_free(struct layerindex *x)
 	layernote_done(&x->note);
 	repo_unref(x->repo);
 	build_done(&x->build);
+	free(x->entry);
 	free(x->key);
 	free(x);
 }
@@ -123,7 +121,7 @@ static int load_stream(struct layerindex *x)
 
 static int load_facts(struct layerindex *x)
 {
-	int64_t form, codec, size, decoded, prefetch;
+	int64_t form, codec = 0, size = 0, decoded = 0, prefetch = 0;
 	int r;
 
 	r = tree_get_int(x->tree, "form", &form);
@@ -138,9 +136,11 @@ static int load_facts(struct layerindex *x)
 	if (r < 0)
 		return r;
 	if ((form != LAYER_ARCHIVE && form != LAYER_TOC) || codec < 0 ||
-	    codec >= CODECS || size < 0 || (uint64_t)size != x->size_bytes ||
-	    decoded < 0 || prefetch < 0)
+	    codec >= CODECS || size < 0 || decoded < 0 || prefetch < 0)
 		return -EBADMSG;
+	/* One of the two sizes is a lie, and not for certain the tree's. */
+	if ((uint64_t)size != x->size_bytes)
+		return -ENOENT;
 	x->form = form == LAYER_TOC ? LAYER_TOC : LAYER_ARCHIVE;
 	x->codec = (enum codec)codec;
 	x->decoded_bytes = (uint64_t)decoded;
@@ -148,20 +148,21 @@ static int load_facts(struct layerindex *x)
 	return x->form == LAYER_ARCHIVE ? load_stream(x) : 0;
 }
 
-/* Nobody looks before it is READY. */
+/* Nobody looks before it is READY.  What cannot be loaded is made. */
 static int layerindex_load(struct layerindex *x)
 {
 	int r;
 
 	r = tree_open(x->content->store, x->key, &x->tree);
 	if (r < 0)
-		return r;
+		return r == -ENOMEM ? r : -ENOENT;
 	r = load_facts(x);
 	if (r == 0 || r == -ENOMEM)
 		return r;
 	stream_free(steal(&x->stream));
 	tree_close(steal(&x->tree));
-	tree_forget(x->content->store, x->key);
+	if (r != -ENOENT)
+		tree_forget(x->content->store, x->key);
 	x->damaged = false;
 	return -ENOENT;
 }
@@ -226,27 +227,37 @@ int layerindex_start(struct layerindex *x, struct repo *r)
 {
 	{
 		autolock(&x->content->layers_lock);
-		if (!x->repo)
+		if (!x->repo) {
 			x->repo = repo_ref(r);
+			x->build.host = x->repo->host;
+		}
 	}
 	return build_start(x->content->builds, &x->build, BUILD_HEAVY);
 }
 
 /* --- the table --- */
 
+/* What repositories call it is nobody else's business. */
+static char *layerindex_entry(const char *key, const char *title)
+{
+	return title ? str_printf("%s %s", key, title) : strdup(key);
+}
+
 static int layerindex_new(struct repo *r, const struct digest *d,
 			  uint64_t size_bytes, const struct layernote *note,
-			  char *key, struct layerindex **ret)
+			  const char *entry, struct layerindex **ret)
 {
 	struct layerindex *x = calloc(1, sizeof(*x));
 
 	if (!x)
 		return -ENOMEM;
-	x->key = strdup(key);
+	x->key = layerindex_key(d, &note->claim);
+	x->entry = strdup(entry);
 	x->note.claim = note->claim;
 	x->note.title = note->title ? strdup(note->title) : NULL;
-	if (!x->key || (note->title && !x->note.title)) {
+	if (!x->key || !x->entry || (note->title && !x->note.title)) {
 		layernote_done(&x->note);
+		free(x->entry);
 		free(x->key);
 		free(x);
 		return -ENOMEM;
@@ -269,17 +280,15 @@ static bool layerindex_usable(struct layerindex *x, const struct repo *r,
 {
 	if (x->size_bytes != size_bytes)
 		return false;
-	autolock(&x->build.lock);
-	return x->build.state != BUILD_FAILED ||
-	       (x->repo == r &&
-		clock_ms() - x->build.failed_ms < FAILURE_MEMORY_MS);
+	return build_state(&x->build) != BUILD_FAILED ||
+	       (x->repo == r && !build_spent(&x->build));
 }
 
 /* layers_lock is held. */
-static struct layerindex *layerindex_find(struct repo *r, const char *key,
+static struct layerindex *layerindex_find(struct repo *r, const char *entry,
 					  uint64_t size_bytes)
 {
-	struct layerindex *x = map_find(r->content->layers, key);
+	struct layerindex *x = map_find(r->content->layers, entry);
 
 	if (!x)
 		return NULL;
@@ -287,7 +296,7 @@ static struct layerindex *layerindex_find(struct repo *r, const char *key,
 		x->refs++;
 		return x;
 	}
-	map_remove(r->content->layers, key);
+	map_remove(r->content->layers, entry);
 	x->listed = false;
 	return NULL;
 }
@@ -295,20 +304,22 @@ static struct layerindex *layerindex_find(struct repo *r, const char *key,
 int layerindex_open(struct repo *r, const struct digest *d, uint64_t size_bytes,
 		    const struct layernote *note, struct layerindex **ret)
 {
-	autofree char *key = layerindex_key(d, &note->claim);
+	autofree char *key = layerindex_key(d, &note->claim), *entry = NULL;
 	struct content *c = r->content;
 	struct layerindex *x;
 	int e;
 
-	if (!key)
+	if (key)
+		entry = layerindex_entry(key, note->title);
+	if (!entry)
 		return -ENOMEM;
 	autolock(&c->layers_lock);
-	x = layerindex_find(r, key, size_bytes);
+	x = layerindex_find(r, entry, size_bytes);
 	if (!x) {
-		e = layerindex_new(r, d, size_bytes, note, key, &x);
+		e = layerindex_new(r, d, size_bytes, note, entry, &x);
 		if (e < 0)
 			return e;
-		e = map_put(c->layers, key, x, NULL);
+		e = map_put(c->layers, entry, x, NULL);
 		if (e < 0) {
 			layerindex_free(x);
 			return e;
@@ -335,7 +346,7 @@ void layerindex_unref(struct layerindex *x)
 		if (--x->refs > 0)
 			return;
 		if (x->listed)
-			map_remove(x->content->layers, x->key);
+			map_remove(x->content->layers, x->entry);
 	}
 	layerindex_free(x);
 }

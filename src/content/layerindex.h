@@ -21,7 +21,8 @@ enum layer_form {
 struct layerindex {
 	struct build build;
 	struct content *content;
-	char *key;
+	char *key;     /* of its tree */
+	char *entry;   /* in content->layers: also of the title */
 	unsigned refs; /* protected by content->layers_lock */
 	bool listed;   /* in content->layers; likewise */
 

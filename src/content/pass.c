@@ -33,6 +33,7 @@
 #define RATIO_FROM_BYTES ((uint64_t)1 << 30)
 /* When all downloads' places are taken, and for how long that is bearable. */
 #define BUSY_SLEEP_MS 100
+#define TOC_STEP_BYTES ((uint64_t)4 << 20) /* of a table, in one go */
 
 struct pass {
 	struct layerindex *x;
@@ -68,6 +69,10 @@ static int pass_read(struct pass *p, void *buf, size_t len, uint64_t off)
 
 	do {
 		p->w->deadline_ms = clock_ms() + times->read_budget;
+		r = wait_check(
+			p->w); /* of what is cached, blob_read does not */
+		if (r < 0)
+			return r;
 		n = blob_read(p->blob, &p->ahead, buf, len, off, p->w);
 		if (n == -EBUSY)
 			r = wait_sleep(p->w, BUSY_SLEEP_MS);
@@ -228,7 +233,10 @@ static int pass_take(struct pass *p, const uint8_t *buf, size_t len)
 	int r;
 
 	p->decoded += len;
-	r = pass_entries(p, buf, len);
+	p->w->deadline_ms = clock_ms() + p->x->content->times.read_budget;
+	r = wait_check(p->w);
+	if (r == 0)
+		r = pass_entries(p, buf, len);
 	if (r < 0)
 		return r;
 	hasher_give(p->hasher, len);
@@ -301,12 +309,14 @@ static int pass_finish(struct pass *p)
 
 	hasher_final(p->hasher, diff_id.raw);
 	r = pass_verify(p);
+	build_local(&x->build, true);
 	if (r == 0)
 		r = save_facts(p);
 	if (r == 0)
 		r = save_end(p, &diff_id);
 	if (r == 0)
 		r = pass_seal(p->tree);
+	build_local(&x->build, false);
 	if (r < 0)
 		return r;
 	{
@@ -459,6 +469,9 @@ static int pass_run(struct pass *p)
 	int r;
 
 	r = pass_first(p, block, &len, &raw);
+	/* Not even that it is no archive is known before. */
+	if (r == 0 && raw && p->x->content->options->verify == VERIFY_STRICT)
+		r = pass_verify(p);
 	if (r == 0 && raw)
 		return make_raw(p->x);
 	if (r == 0)
@@ -476,7 +489,7 @@ static int pass_run(struct pass *p)
 static bool cache_is_tight(const struct layerindex *x)
 {
 	return !store_has_disk(x->content->store) || x->size_bytes == 0 ||
-	       x->size_bytes > x->content->options->cache_size / 2;
+	       x->size_bytes > store_room(x->content->store) / 2;
 }
 
 int pass_archive(struct layerindex *x, struct blob *b, bool in_memory,
@@ -485,7 +498,6 @@ int pass_archive(struct layerindex *x, struct blob *b, bool in_memory,
 	struct pass p = {.x = x, .blob = b, .w = w, .in_memory = in_memory};
 	int r = -ENOMEM;
 
-	x->form = LAYER_ARCHIVE;
 	ahead_init(&p.ahead, content_ahead_limit(x->content));
 	p.hash_packed = cache_is_tight(x);
 	hash_init(&p.packed, x->digest.alg);
@@ -507,6 +519,23 @@ int pass_archive(struct layerindex *x, struct blob *b, bool in_memory,
 }
 
 /* --- by a table of contents --- */
+
+static int toc_fetch_table(struct pass *p, const struct toc_place *place,
+			   uint8_t *packed)
+{
+	uint64_t done = 0, len;
+	int r = 0;
+
+	while (done < place->packed_bytes && r == 0) {
+		len = place->packed_bytes - done;
+		if (len > TOC_STEP_BYTES)
+			len = TOC_STEP_BYTES;
+		r = pass_read(p, packed + done, (size_t)len, place->off + done);
+		build_progress(&p->x->build, 1);
+		done += len;
+	}
+	return r;
+}
 
 static int toc_fetch(struct pass *p, const struct toc_claim *claim,
 		     struct toc_place *ret_place, uint8_t **ret)
@@ -532,7 +561,7 @@ static int toc_fetch(struct pass *p, const struct toc_claim *claim,
 	packed = malloc((size_t)place.packed_bytes + 1);
 	if (!packed)
 		return -ENOMEM;
-	r = pass_read(p, packed, (size_t)place.packed_bytes, place.off);
+	r = toc_fetch_table(p, &place, packed);
 	if (r < 0)
 		return r;
 	*ret_place = place;
@@ -566,6 +595,7 @@ static int toc_build(struct pass *p, const struct toc_claim *claim, char *error,
 	int r;
 
 	r = toc_fetch(p, claim, &place, &packed);
+	build_local(&x->build, true);
 	if (r == 0)
 		r = tree_create(c->store, x->key, p->in_memory, &p->tree);
 	if (r == 0)
@@ -593,6 +623,7 @@ int pass_toc(struct layerindex *x, struct blob *b, bool in_memory,
 
 	ahead_init(&p.ahead, 0);
 	r = toc_build(&p, &x->note.claim, error, sizeof(error));
+	build_local(&x->build, false);
 	treebuild_free(p.build);
 	ahead_done(&p.ahead);
 	if (r == 0) {
@@ -600,6 +631,9 @@ int pass_toc(struct layerindex *x, struct blob *b, bool in_memory,
 		return 0;
 	}
 	tree_close(p.tree);
+	if (x->form == LAYER_TOC)
+		x->form = LAYER_ARCHIVE;
+	x->prefetch_end = 0;
 	if (r == -EBADMSG)
 		layerindex_fault(x, EBADMSG, error);
 	return r;

@@ -51,12 +51,13 @@ static void rootfs_layer_fault(const struct rootfs *f, size_t i, int error,
 
 /* --- layers --- */
 
-static int rootfs_size(struct rootfs *f, size_t i, struct wait *w)
+/* The registry must have shown that the repository holds it. */
+static int rootfs_prove(struct rootfs *f, size_t i, struct wait *w)
 {
 	uint64_t size;
 	int r;
 
-	/* Also what grants it, where that is not on record. */
+	w->deadline_ms = clock_ms() + f->repo->content->times.read_budget;
 	r = blob_find(f->repo, &f->layers[i].digest, w, &size);
 	if (r == -ENOENT) {
 		rootfs_layer_fault(f, i, EIO, "the registry does not have it");
@@ -67,7 +68,10 @@ static int rootfs_size(struct rootfs *f, size_t i, struct wait *w)
 	autolock(&f->lock);
 	if (f->layers[i].size_bytes == DESCRIPTOR_SIZE_UNKNOWN)
 		f->layers[i].size_bytes = size;
-	return 0;
+	if (f->layers[i].size_bytes == size)
+		return 0;
+	rootfs_layer_fault(f, i, EBADMSG, "its size is not the manifest's");
+	return -EBADMSG;
 }
 
 int rootfs_layer_open(struct rootfs *f, size_t i, struct layerindex **ret)
@@ -90,6 +94,19 @@ int rootfs_layer_open(struct rootfs *f, size_t i, struct layerindex **ret)
 	}
 	*ret = layerindex_ref(l->index);
 	return 0;
+}
+
+void rootfs_layer_spoil(struct rootfs *f, size_t i, struct layerindex *x)
+{
+	autofree char *key = rootfs_key(&f->digest);
+	struct store *s = f->repo->content->store;
+
+	rootfs_layer_fault(f, i, EIO,
+			   "its index is not what was merged: made anew");
+	tree_forget(s, x->key);
+	build_spoil(&x->build, -EIO);
+	if (key)
+		tree_forget(s, key);
 }
 
 /* Waits for one layer; its progress is ours. */
@@ -187,6 +204,9 @@ static int rootfs_finish_layer(struct rootfs *f, size_t i,
 		if (r == 0)
 			r = rootfs_wait_layer(f, *x, w);
 	}
+	/* Another repository may have had it indexed. */
+	if (r == 0)
+		r = rootfs_prove(f, i, w);
 	if (r != -ENOENT)
 		return r;
 	rootfs_layer_fault(f, i, EIO, "the registry does not have it");
@@ -199,15 +219,47 @@ static int rootfs_index_layers(struct rootfs *f, struct layerindex **indexes,
 	int r = 0;
 
 	for (size_t i = 0; i < f->layers_len && r == 0; i++) {
-		w->deadline_ms =
-			clock_ms() + f->repo->content->times.read_budget;
 		if (f->layers[i].size_bytes == DESCRIPTOR_SIZE_UNKNOWN)
-			r = rootfs_size(f, i, w);
+			r = rootfs_prove(f, i, w);
 		if (r == 0)
 			r = rootfs_begin_layer(f, i, &indexes[i]);
 	}
 	for (size_t i = 0; i < f->layers_len && r == 0; i++)
 		r = rootfs_finish_layer(f, i, &indexes[i], w);
+	return r;
+}
+
+static char *form_key(size_t i)
+{
+	return str_printf("form %zu", i);
+}
+
+static int save_forms(struct rootfs *f, struct tree *out)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < f->layers_len && r == 0; i++) {
+		autofree char *key = form_key(i);
+
+		r = key ? tree_set_int(out, key, f->layers[i].form) : -ENOMEM;
+	}
+	return r;
+}
+
+static int load_forms(struct rootfs *f)
+{
+	int64_t form = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < f->layers_len && r == 0; i++) {
+		autofree char *key = form_key(i);
+
+		r = key ? tree_get_int(f->tree, key, &form) : -ENOMEM;
+		if (r == 0 && (form < LAYER_ARCHIVE || form > LAYER_RAW))
+			r = -EBADMSG;
+		if (r == 0)
+			f->layers[i].form = (enum layer_form)form;
+	}
 	return r;
 }
 
@@ -222,18 +274,28 @@ static int rootfs_merge(struct rootfs *f, struct layerindex *const *indexes,
 
 	if (!key || !trees)
 		return -ENOMEM;
-	for (size_t i = 0; i < f->layers_len; i++)
+	for (size_t i = 0; i < f->layers_len; i++) {
 		trees[i] = indexes[i]->tree;
+		f->layers[i].form = indexes[i]->form;
+	}
 	r = tree_create(c->store, key, in_memory, &out);
 	if (r < 0)
 		return r;
 	w->deadline_ms = clock_ms() + MERGE_BUDGET_MS;
 	r = merge_trees(trees, f->layers_len, c->options->layer_entries, w,
 			out);
+	if (r == -EBADMSG) {
+		/* A kept one is damaged; each notices that it is. */
+		for (size_t i = 0; i < f->layers_len; i++)
+			build_spoil(&indexes[i]->build, -EIO);
+		r = -EIO;
+	}
 	if (r == -EFBIG)
 		rootfs_fault(f, EFBIG,
 			     "the image has more entries than layer_entries "
 			     "allows");
+	if (r == 0)
+		r = save_forms(f, out);
 	if (r == 0)
 		r = tree_seal(out);
 	/* What cannot be kept can still be read. */
@@ -256,28 +318,38 @@ static int rootfs_make(struct rootfs *f, struct layerindex **indexes,
 		r = rootfs_index_layers(f, indexes, w);
 	for (size_t i = 0; i < f->layers_len && r == 0; i++)
 		r = check_layer(f, i, indexes[i], conf);
+	build_local(&f->build, true);
 	if (r == 0)
 		r = rootfs_merge(f, indexes, false, w);
 	if (r == -ENOSPC || r == -EROFS)
 		r = rootfs_merge(f, indexes, true, w);
+	build_local(&f->build, false);
 	if (conf)
 		imageconf_free(conf);
 	return r;
 }
 
-/* One that is kept: all of its layers must be ours to see. */
+/* One that is kept: all of its layers must be ours to see.  What cannot be
+ * loaded is made. */
 static int rootfs_load(struct rootfs *f, struct wait *w)
 {
 	autofree char *key = rootfs_key(&f->digest);
+	struct store *s = f->repo->content->store;
 	int r;
 
 	if (!key)
 		return -ENOMEM;
-	r = tree_open(f->repo->content->store, key, &f->tree);
+	r = tree_open(s, key, &f->tree);
+	if (r < 0)
+		return r == -ENOMEM ? r : -ENOENT;
+	r = load_forms(f);
+	if (r < 0 && r != -ENOMEM) {
+		tree_close(steal(&f->tree));
+		tree_forget(s, key);
+		return -ENOENT;
+	}
 	for (size_t i = 0; i < f->layers_len && r == 0; i++) {
-		w->deadline_ms =
-			clock_ms() + f->repo->content->times.read_budget;
-		r = rootfs_size(f, i, w);
+		r = rootfs_prove(f, i, w);
 		build_progress(&f->build, 1);
 	}
 	return r;

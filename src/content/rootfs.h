@@ -13,6 +13,9 @@ struct rootfs_layer {
 	uint64_t size_bytes; /* DESCRIPTOR_SIZE_UNKNOWN: ask (schema 1) */
 	bool is_archive;     /* by its media type */
 	struct layernote note;
+	/* How it was read for the merge, which numbered its inodes; constant
+	 * once READY. */
+	enum layer_form form;
 	struct layerindex *index; /* protected by rootfs->lock */
 };
 
@@ -37,5 +40,8 @@ void rootfs_unref(struct rootfs *f);
 int rootfs_start(struct rootfs *f);
 /* The index of layer i, a reference for the caller; not started. */
 int rootfs_layer_open(struct rootfs *f, size_t i, struct layerindex **ret);
+/* Layer i was found to be read in another way than it was for the merge, or
+ * damaged: both are made anew. */
+void rootfs_layer_spoil(struct rootfs *f, size_t i, struct layerindex *x);
 /* The name under which the merged tree is kept. */
 char *rootfs_key(const struct digest *manifest);

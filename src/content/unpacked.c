@@ -18,7 +18,6 @@
 #include "util/clock.h"
 
 #define ATTEMPTS 2
-#define FAILURE_MEMORY_MS 1000
 #define XATTRS_MAX ((size_t)128 << 10)
 
 /* --- life --- */
@@ -181,13 +180,6 @@ int unpacked_open_rootfs(struct repo *r, const struct digest *manifest,
 
 /* --- looks --- */
 
-static bool build_spent(struct build *b)
-{
-	autolock(&b->lock);
-	return b->state == BUILD_FAILED &&
-	       clock_ms() - b->failed_ms >= FAILURE_MEMORY_MS;
-}
-
 /* The layer's index as it is now; a reference. */
 static int current_index(struct unpacked *u, bool anew, struct layerindex **ret)
 {
@@ -287,6 +279,9 @@ static int look_wait(struct unpacked *u, struct look *l, bool to_the_end,
 	r = to_the_end ? build_wait(l->build, w)
 		       : build_wait_progress(l->build, &l->seen, w);
 	gate_leave(gate, u->repo->host);
+	/* What passes between two waits is not the caller's loss. */
+	if (r == 0)
+		w->deadline_ms = clock_ms() + l->budget_ms;
 	return r;
 }
 
@@ -298,10 +293,49 @@ static bool look_again(const struct unpacked *u, const struct look *l,
 	       attempt + 1 < ATTEMPTS && wait_check(w) == 0;
 }
 
-/* Waits until there is a tree to look at, or, `whole`, until it is final. */
+/* Of a tree, what its inode numbers depend on. */
+static uint64_t look_shape(const struct look *l)
+{
+	uint64_t shape = 1;
+
+	if (l->index)
+		return 1 + (uint64_t)l->index->form;
+	for (size_t i = 0; i < l->rootfs->layers_len; i++)
+		shape = shape * 31 + 1 + (uint64_t)l->rootfs->layers[i].form;
+	return shape ? shape : 1;
+}
+
+/* Who has got numbers from a tree must not use them with another one. */
+static int look_check(struct unpacked *u, const struct look *l)
+{
+	uint64_t shape = look_shape(l);
+
+	autolock(&u->lock);
+	if (!u->shape)
+		u->shape = shape;
+	return u->shape == shape ? 0 : -ESTALE;
+}
+
+/* Until there is a tree to look at, or, `whole`, until it is final. */
+static int look_until(struct unpacked *u, struct look *l, bool whole,
+		      struct wait *w)
+{
+	int r = 0;
+
+	look_take(l);
+	while (!l->failed && !l->final && (whole || !l->tree) && r == 0) {
+		r = look_wait(u, l, whole, w);
+		look_take(l);
+	}
+	if (r == 0 && l->failed)
+		r = l->build->error;
+	return r == 0 ? look_check(u, l) : r;
+}
+
 int unpacked_look(struct unpacked *u, bool whole, struct wait *w,
 		  struct look *ret)
 {
+	uint64_t budget_ms = wait_left_ms(w);
 	struct look l = {0};
 	int r = 0;
 
@@ -309,15 +343,8 @@ int unpacked_look(struct unpacked *u, bool whole, struct wait *w,
 		r = look_begin(u, attempt > 0, w, &l);
 		if (!l.build)
 			return r;
-		look_take(&l);
-		while (!l.failed && !l.final && (whole || !l.tree)) {
-			r = look_wait(u, &l, whole, w);
-			look_take(&l);
-			if (r < 0)
-				break;
-		}
-		if (l.failed && r == 0)
-			r = l.build->error;
+		l.budget_ms = budget_ms;
+		r = look_until(u, &l, whole, w);
 		if (r == 0) {
 			*ret = l;
 			return 0;
@@ -327,6 +354,52 @@ int unpacked_look(struct unpacked *u, bool whole, struct wait *w,
 		look_done(&l);
 	}
 	look_done(&l);
+	/* That the blob is gone says nothing about what is asked for in it. */
+	return r == -ENOENT ? -EIO : r;
+}
+
+/* A tree that is not final does not have it: waits until it has more. */
+static int look_on(struct unpacked *u, struct look *l, struct wait *w)
+{
+	int r;
+
+	r = look_wait(u, l, false, w);
+	look_take(l);
+	if (r == 0 && !l->failed)
+		r = look_until(u, l, false, w);
+	if (!l->failed)
+		return r;
+	/* Perhaps it was another repository's attempt. */
+	look_done(l);
+	return unpacked_look(u, false, w, l);
+}
+
+int unpacked_look_inode(struct unpacked *u, uint64_t ino, struct wait *w,
+			struct look *ret, struct tree_inode *ret_inode)
+{
+	struct look l = {0};
+	int r;
+
+	r = unpacked_look(u, false, w, &l);
+	while (r == 0) {
+		r = tree_get(l.tree, ino, ret_inode);
+		if (r != -ENOENT || l.final)
+			break;
+		r = look_on(u, &l, w);
+	}
+	if (r == 0) {
+		*ret = l;
+		return 0;
+	}
+	r = look_result(&l, r);
+	look_done(&l);
+	return r == -ENOENT ? -ESTALE : r;
+}
+
+int look_result(struct look *l, int r)
+{
+	if (r == -EBADMSG && l->final)
+		build_spoil(l->build, -EIO);
 	return r;
 }
 
@@ -335,23 +408,16 @@ int unpacked_look(struct unpacked *u, bool whole, struct wait *w,
 int unpacked_find(struct unpacked *u, uint64_t dir, const char *name,
 		  struct wait *w, struct tree_inode *ret, bool *ret_final)
 {
-	struct look l;
+	struct look l = {0};
 	int r;
 
 	r = unpacked_look(u, false, w, &l);
-	if (r < 0)
-		return r;
-	for (;;) {
-		r = tree_find(l.tree, dir, name, ret);
+	while (r == 0) {
+		r = look_result(&l, tree_find(l.tree, dir, name, ret));
 		if (r != -ENOENT || l.final)
 			break;
 		/* Not seen yet. */
-		r = look_wait(u, &l, false, w);
-		look_take(&l);
-		if (r == 0 && !l.tree)
-			r = l.failed ? l.build->error : -EIO;
-		if (r < 0)
-			break;
+		r = look_on(u, &l, w);
 	}
 	if (r == -ENOENT && l.damaged)
 		r = -EBADMSG;
@@ -367,46 +433,53 @@ int unpacked_get(struct unpacked *u, uint64_t ino, struct wait *w,
 	struct look l;
 	int r;
 
-	r = unpacked_look(u, false, w, &l);
+	r = unpacked_look_inode(u, ino, w, &l, ret);
 	if (r < 0)
 		return r;
-	r = tree_get(l.tree, ino, ret);
-	if (r == 0 && ret_final)
+	if (ret_final)
 		*ret_final = l.final;
 	look_done(&l);
-	return r == -ENOENT ? -ESTALE : r;
+	return 0;
 }
 
 int unpacked_list(struct unpacked *u, uint64_t dir, const char *after,
 		  uint64_t skip, size_t max, struct wait *w,
 		  struct tree_name **ret, size_t *ret_len)
 {
+	struct tree_name *names;
 	struct look l;
+	size_t len;
 	int r;
 
 	r = unpacked_look(u, true, w, &l);
 	if (r < 0)
 		return r;
-	r = after ? tree_list(l.tree, dir, after, max, ret, ret_len)
-		  : tree_list_from(l.tree, dir, skip, max, ret, ret_len);
-	if (r == 0 && *ret_len == 0 && l.damaged) {
-		tree_names_free(*ret, *ret_len);
+	r = after ? tree_list(l.tree, dir, after, max, &names, &len)
+		  : tree_list_from(l.tree, dir, skip, max, &names, &len);
+	r = look_result(&l, r);
+	if (r == 0 && len == 0 && l.damaged) {
+		tree_names_free(names, len);
 		r = -EBADMSG;
 	}
 	look_done(&l);
-	return r;
+	if (r < 0)
+		return r;
+	*ret = names;
+	*ret_len = len;
+	return 0;
 }
 
 int unpacked_readlink(struct unpacked *u, uint64_t ino, struct wait *w,
 		      struct str *out)
 {
+	struct tree_inode i;
 	struct look l;
 	int r;
 
-	r = unpacked_look(u, false, w, &l);
+	r = unpacked_look_inode(u, ino, w, &l, &i);
 	if (r < 0)
 		return r;
-	r = tree_get_link(l.tree, ino, out);
+	r = look_result(&l, tree_get_link(l.tree, ino, out));
 	look_done(&l);
 	return r == -ENODATA ? -EINVAL : r;
 }
@@ -414,13 +487,14 @@ int unpacked_readlink(struct unpacked *u, uint64_t ino, struct wait *w,
 static int packed_xattrs(struct unpacked *u, uint64_t ino, struct wait *w,
 			 struct str *out)
 {
+	struct tree_inode i;
 	struct look l;
 	int r;
 
-	r = unpacked_look(u, false, w, &l);
+	r = unpacked_look_inode(u, ino, w, &l, &i);
 	if (r < 0)
 		return r;
-	r = tree_get_xattrs(l.tree, ino, out);
+	r = look_result(&l, tree_get_xattrs(l.tree, ino, out));
 	look_done(&l);
 	return r;
 }
@@ -450,13 +524,14 @@ int unpacked_listxattr(struct unpacked *u, uint64_t ino, struct wait *w,
 int unpacked_raw_name(struct unpacked *u, uint64_t ino, struct wait *w,
 		      struct str *out)
 {
+	struct tree_inode i;
 	struct look l;
 	int r;
 
-	r = unpacked_look(u, false, w, &l);
+	r = unpacked_look_inode(u, ino, w, &l, &i);
 	if (r < 0)
 		return r;
-	r = tree_get_raw_name(l.tree, ino, out);
+	r = look_result(&l, tree_get_raw_name(l.tree, ino, out));
 	look_done(&l);
 	return r;
 }
@@ -547,18 +622,20 @@ static bool rootfs_kept(struct repo *r, const struct digest *d)
 bool unpacked_at_hand(struct unpacked *u)
 {
 	struct build *b = NULL;
+	struct digest d = u->digest;
 
 	{
 		autolock(&u->lock);
-		if (u->rootfs)
+		if (u->rootfs) {
 			b = &u->rootfs->build;
-		else if (u->index)
+			d = u->rootfs->digest;
+		} else if (u->index) {
 			b = &u->index->build;
+		}
 		if (b && build_state(b) != BUILD_IDLE)
 			return true;
 	}
-	return u->image ? rootfs_kept(u->repo, &u->rootfs->digest)
-			: layer_kept(u->repo, &u->digest);
+	return u->image ? rootfs_kept(u->repo, &d) : layer_kept(u->repo, &d);
 }
 
 int unpacked_known(struct repo *r, bool rootfs, struct string_list *ret)

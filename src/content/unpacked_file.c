@@ -47,34 +47,59 @@ void unpacked_close_file(struct unpacked_file *f)
 	free(f);
 }
 
+static int file_index_layer(struct unpacked *u, struct unpacked_file *f,
+			    struct wait *w)
+{
+	struct gate *gate = &u->repo->content->gate;
+	struct build *b;
+	int r;
+
+	r = rootfs_layer_open(f->look.rootfs, f->inode.layer, &f->index);
+	if (r < 0)
+		return r;
+	b = &f->index->build;
+	r = layerindex_start(f->index, u->repo);
+	if (r < 0 || build_state(b) != BUILD_RUNNING)
+		return r < 0 ? r : build_wait(b, w);
+	r = gate_enter(gate, u->repo->host);
+	if (r < 0)
+		return r;
+	r = build_wait(b, w);
+	gate_leave(gate, u->repo->host);
+	return r;
+}
+
 /* Of a root file system: the layer that holds the bytes, indexed again if its
  * tree was not kept. */
 static int file_find_layer(struct unpacked *u, struct unpacked_file *f,
 			   struct wait *w)
 {
-	struct gate *gate = &u->repo->content->gate;
+	struct rootfs *rootfs = f->look.rootfs;
+	uint32_t layer = f->inode.layer;
 	int r;
 
-	if (f->inode.layer >= f->look.rootfs->layers_len)
+	if (layer >= rootfs->layers_len)
 		return -EBADMSG;
-	r = rootfs_layer_open(f->look.rootfs, f->inode.layer, &f->index);
-	if (r == 0)
-		r = layerindex_start(f->index, u->repo);
-	if (r == 0 && build_state(&f->index->build) == BUILD_RUNNING) {
-		r = gate_enter(gate, u->repo->host);
-		if (r < 0)
-			return r;
-		r = build_wait(&f->index->build, w);
-		gate_leave(gate, u->repo->host);
-	} else if (r == 0) {
-		r = build_wait(&f->index->build, w);
+	r = file_index_layer(u, f, w);
+	/* Another repository's attempt that failed is not ours: once more. */
+	if (r < 0 && f->index && f->index->repo != u->repo &&
+	    build_state(&f->index->build) == BUILD_FAILED) {
+		layerindex_unref(steal(&f->index));
+		r = file_index_layer(u, f, w);
 	}
 	if (r < 0)
 		return r == -ENOENT ? -EIO : r;
 	f->tree = f->index->tree;
 	f->stream = f->index->stream;
-	r = tree_get(f->tree, f->inode.src_ino, &f->inode);
-	return r == -ENOENT ? -EBADMSG : r;
+	/* Inodes are numbered as the layer was read. */
+	r = -EBADMSG;
+	if (f->index->form == rootfs->layers[layer].form)
+		r = tree_get(f->tree, f->inode.src_ino, &f->inode);
+	if (r != -EBADMSG && r != -ENOENT)
+		return r;
+	rootfs_layer_spoil(rootfs, layer, f->index);
+	build_spoil(f->look.build, -EIO);
+	return -EIO;
 }
 
 static int file_find(struct unpacked *u, uint64_t ino, struct unpacked_file *f,
@@ -82,12 +107,9 @@ static int file_find(struct unpacked *u, uint64_t ino, struct unpacked_file *f,
 {
 	int r;
 
-	r = unpacked_look(u, false, w, &f->look);
+	r = unpacked_look_inode(u, ino, w, &f->look, &f->inode);
 	if (r < 0)
 		return r;
-	r = tree_get(f->look.tree, ino, &f->inode);
-	if (r < 0)
-		return r == -ENOENT ? -ESTALE : r;
 	if (f->inode.flags & TREE_DANGLING)
 		return -ENOENT;
 	if (f->look.rootfs)
@@ -108,6 +130,9 @@ int unpacked_open_file(struct unpacked *u, uint64_t ino, struct wait *w,
 		return -ENOMEM;
 	ahead_init(&f->ahead, content_ahead_limit(u->repo->content));
 	r = file_find(u, ino, f, w);
+	if (r == 0 && !f->stream && f->inode.size_bytes > 0 &&
+	    !(f->inode.flags & (TREE_PIECES | TREE_BLOB)))
+		r = -EBADMSG; /* a damaged tree */
 	if (r == 0)
 		r = blob_open(u->repo, &f->index->digest, f->index->size_bytes,
 			      &f->blob);
@@ -143,7 +168,7 @@ static bool worth_the_rest(const struct unpacked_file *f, uint64_t cached)
 static uint64_t room_ahead(const struct content *c, const struct layerindex *x)
 {
 	if (!store_has_disk(c->store) || c->options->prefetch == 0 ||
-	    x->size_bytes > c->options->cache_size / 4)
+	    x->size_bytes > store_room(c->store) / 4)
 		return 0;
 	return x->size_bytes;
 }

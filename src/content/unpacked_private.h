@@ -23,6 +23,8 @@ struct unpacked {
 	pthread_mutex_t lock;
 	struct layerindex *index; /* of a layer; protected by lock */
 	struct rootfs *rootfs;	  /* else; likewise */
+	uint64_t shape; /* what its inode numbers depend on; 0: none were given
+			   out yet; likewise */
 };
 
 /* The tree as it is now.  References on what it belongs to. */
@@ -34,8 +36,14 @@ struct look {
 	struct stream *stream;
 	bool final, failed, damaged;
 	uint64_t seen; /* progress */
+	uint64_t budget_ms;
 };
 
 int unpacked_look(struct unpacked *u, bool whole, struct wait *w,
 		  struct look *ret);
+/* A look at a tree in which the inode is.  -ESTALE: there is no such one. */
+int unpacked_look_inode(struct unpacked *u, uint64_t ino, struct wait *w,
+			struct look *ret, struct tree_inode *ret_inode);
+/* What the tree said.  One that is final, and damaged, is of no use. */
+int look_result(struct look *l, int r);
 void look_done(struct look *l);

@@ -223,6 +223,100 @@ static void test_end_cancels(void **state)
 	build_done(&t.build);
 }
 
+/* Who waits for one that has no place yet waits on while the others work. */
+static void test_queued_ones_wait(void **state)
+{
+	struct builds *bs = start();
+	struct thing t[MANY] = {{.steps = 0}};
+
+	for (size_t i = 0; i < MANY; i++) {
+		t[i].steps = 6;
+		t[i].step_ms = 20;
+		thing_init(&t[i]);
+		assert_int_equal(build_start(bs, &t[i].build, BUILD_HEAVY), 0);
+	}
+	assert_int_equal(wait_for(&t[MANY - 1], 400), 0);
+	builds_free(bs);
+	for (size_t i = 0; i < MANY; i++) {
+		assert_int_equal(atomic_load(&t[i].refs), 0);
+		build_done(&t[i].build);
+	}
+}
+
+/* A dead host leaves the others places. */
+static void test_hosts_share(void **state)
+{
+	struct builds *bs = start();
+	struct thing t[MANY] = {{.steps = 0}}, other = {.steps = 1};
+	uint64_t began = clock_ms();
+
+	for (size_t i = 0; i < MANY; i++) {
+		t[i].steps = 1000;
+		t[i].step_ms = 50;
+		thing_init(&t[i]);
+		t[i].build.host = "dead.example.com";
+		assert_int_equal(build_start(bs, &t[i].build, BUILD_HEAVY), 0);
+	}
+	thing_init(&other);
+	other.build.host = "live.example.com";
+	assert_int_equal(build_start(bs, &other.build, BUILD_HEAVY), 0);
+	assert_int_equal(wait_for(&other, 3000), 0);
+	builds_free(bs);
+	assert_true(clock_ms() - began < 5000);
+	for (size_t i = 0; i < MANY; i++) {
+		assert_int_equal(build_state(&t[i].build), BUILD_FAILED);
+		assert_int_equal(atomic_load(&t[i].refs), 0);
+		build_done(&t[i].build);
+	}
+	build_done(&other.build);
+}
+
+static void test_local_work_is_waited_for(void **state)
+{
+	struct builds *bs = start();
+	struct thing t = {.steps = 1, .step_ms = 1000};
+	uint64_t seen = 0;
+	struct wait w;
+
+	thing_init(&t);
+	assert_int_equal(build_start(bs, &t.build, BUILD_HEAVY), 0);
+	build_local(&t.build, true);
+	wait_init(&w, 250, 0);
+	/* Told of now and then, so that it can be passed on. */
+	assert_int_equal(build_wait_progress(&t.build, &seen, &w), 0);
+	assert_int_equal(build_state(&t.build), BUILD_RUNNING);
+	assert_int_equal(wait_for(&t, 250), 0);
+	builds_free(bs);
+	build_done(&t.build);
+}
+
+static void test_spent(void **state)
+{
+	static const struct {
+		int error;
+		unsigned after_ms;
+		bool spent;
+	} cases[] = {{-EIO, 0, false},	      {-EIO, 1000, true},
+		     {-EBADMSG, 1000, false}, {-EBADMSG, 5000, true},
+		     {-EFBIG, 1000, false},   {-EFBIG, 30000, true}};
+	struct builds *bs = start();
+	struct thing t = {.steps = 0};
+
+	thing_init(&t);
+	assert_int_equal(build_start(bs, &t.build, BUILD_HEAVY), 0);
+	assert_int_equal(wait_for(&t, 5000), 0);
+	assert_false(build_spent(&t.build));
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		t.build.state = BUILD_READY;
+		build_spoil(&t.build, cases[i].error);
+		assert_int_equal(build_state(&t.build), BUILD_FAILED);
+		t.build.failed_ms -= cases[i].after_ms;
+		assert_int_equal(build_spent(&t.build), cases[i].spent);
+	}
+	builds_free(bs);
+	build_done(&t.build);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -233,6 +327,10 @@ int main(void)
 		cmocka_unit_test(test_progress_is_seen),
 		cmocka_unit_test(test_heavy_ones_queue),
 		cmocka_unit_test(test_end_cancels),
+		cmocka_unit_test(test_queued_ones_wait),
+		cmocka_unit_test(test_hosts_share),
+		cmocka_unit_test(test_local_work_is_waited_for),
+		cmocka_unit_test(test_spent),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
