@@ -484,7 +484,6 @@ static void attributes_are_the_images(void **state)
 	}
 }
 
-/* To ask what the top is fetches nothing, unless it decides who gets in. */
 /* Who goes in wants to know; and the change time is the same before. */
 static void going_in_is_a_look(void **state)
 {
@@ -509,6 +508,7 @@ static void going_in_is_a_look(void **state)
 	assert_int_equal(after.st.st_ctim.tv_sec, 77);
 }
 
+/* To ask what the top is fetches nothing, unless it decides who gets in. */
 static void top_is_not_looked_into(void **state)
 {
 	static const struct {
