@@ -15,8 +15,8 @@
 #include "layer/entry.h"
 
 #define TAR_BLOCK 512
-#define TAR_HEADER_MAX ((size_t)1 << 20) /* pax header, long name, sparse map  \
-					  */
+/* Of a pax header, a long name, a sparse map. */
+#define TAR_HEADER_MAX ((size_t)1 << 20)
 
 struct tar;
 
