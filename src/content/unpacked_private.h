@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* What unpacked.c and unpacked_file.c share. */
+/* What the unpacked*.c files share. */
 #include "content/context.h"
 #include "content/image.h"
 #include "content/rootfs.h"
@@ -44,6 +44,8 @@ int unpacked_look(struct unpacked *u, bool whole, struct wait *w,
 /* A look at a tree in which the inode is.  -ESTALE: there is no such one. */
 int unpacked_look_inode(struct unpacked *u, uint64_t ino, struct wait *w,
 			struct look *ret, struct tree_inode *ret_inode);
+/* A tree that is not final does not have it: waits until it has more. */
+int look_on(struct unpacked *u, struct look *l, struct wait *w);
 /* What the tree said.  One that is final, and damaged, is of no use. */
 int look_result(struct look *l, int r);
 void look_done(struct look *l);
