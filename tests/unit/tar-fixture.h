@@ -197,7 +197,8 @@ put_old_sparse(struct str *tar, size_t pairs, uint64_t real_bytes)
 	for (; done < 4 && done < pairs; done++)
 		put_pair(at + 24 * done, 1000 * done, 2);
 	at[482 - 386] = pairs > 4;
-	snprintf(at + 483 - 386, 12, "%011llo", (unsigned long long)real_bytes);
+	snprintf(at + (483 - 386), 12, "%011llo",
+		 (unsigned long long)real_bytes);
 	put_head(tar, &h);
 	while (done < pairs) {
 		char block[TAR_BLOCK] = {0};

@@ -163,7 +163,7 @@ static void damaged_otherwise(void **state)
 
 	/* star's are another thing. */
 	put_pair(at, 0, 2);
-	snprintf(at + 483 - 386, 12, "00000000005");
+	snprintf(at + (483 - 386), 12, "00000000005");
 	h.magic = USTAR;
 	put_entry(&a, &h, "zz", 2);
 	assert_damaged(&a, "sparse file that is not of GNU tar");
@@ -173,7 +173,8 @@ static void damaged_otherwise(void **state)
 	at[2] = 'x';
 	put_entry(&c, &h, "zz", 2);
 	assert_damaged(&c, "sparse map is malformed");
-	memcpy(at + 483 - 386, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 10);
+	memcpy(at + (483 - 386), "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+	       10);
 	put_entry(&d, &h, "zz", 2);
 	assert_damaged(&d, "sparse file without its size");
 	put_pax(&e, 'x', "GNU.sparse.major=1", "GNU.sparse.minor=0", NULL);
