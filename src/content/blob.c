@@ -110,6 +110,11 @@ unsigned blob_cached_percent(const struct blob *b)
 	return (unsigned)(chunks_present(c) * 100 / chunks_count(c));
 }
 
+void blob_reject(struct blob *b)
+{
+	chunks_reject(flight_chunks(b->flight));
+}
+
 void blob_reader_checks(struct blob *b)
 {
 	b->reader_checks = true;

@@ -47,6 +47,9 @@ unsigned blob_cached_percent(const struct blob *b);
 bool blob_verified(const struct blob *b);
 /* Records what is wrong with its bytes: the log, `.registryfs/errors`. */
 void blob_fault(const struct blob *b, int error, const char *text);
+/* What was read is not what a digest of the reader's says: unless all of it was
+ * verified, it is fetched again when somebody wants it. */
+void blob_reject(struct blob *b);
 /* The reader checks by digests of its own whatever it gives out: with
  * verify=strict it need not wait for the whole blob.  Before the first read. */
 void blob_reader_checks(struct blob *b);

@@ -84,7 +84,12 @@ static int piece_make(void *arg, uint8_t *buf, size_t len, struct wait *w)
 		return r;
 	r = decoding_fill(g, &feed, buf, len, &pos);
 	decoding_free(g);
-	return r < 0 ? r : piece_check(q, buf, len);
+	if (r == 0)
+		r = piece_check(q, buf, len);
+	/* The registry may have sent something else than it has. */
+	if (r == -EBADMSG)
+		blob_reject(q->feed->blob);
+	return r;
 }
 
 static int read_span(struct piece *q, void *buf, size_t len, uint64_t off)

@@ -82,6 +82,17 @@ int chunks_drop(struct chunks *c)
 	return 0;
 }
 
+void chunks_reject(struct chunks *c)
+{
+	{
+		autolock(&c->s->lock);
+		if (chunkmap_verified(&c->map))
+			return;
+		chunk_reset_begin(c, true);
+	}
+	chunk_reset_finish(c);
+}
+
 /* The only one missing at or after the frontier: hidden till the end is seen.
  * Lock held. */
 static int complete(struct chunks *c, size_t i, const void *bytes)

@@ -62,5 +62,8 @@ void chunks_clear_failed(struct chunks *c);
 ssize_t chunks_read(struct chunks *c, void *buf, size_t len, uint64_t off);
 /* Drops all data (states stay): evict. */
 int chunks_drop(struct chunks *c);
+/* Some of it was found wrong by whoever read it: drops all data, and the states
+ * with it, unless the whole was VERIFIED. */
+void chunks_reject(struct chunks *c);
 /* Marks as used just now: for the eviction order. */
 void chunks_touch(struct chunks *c);

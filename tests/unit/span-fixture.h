@@ -36,6 +36,7 @@ struct blob {
 	struct bytes bytes;
 	struct digest digest;
 	atomic_uint reads;
+	atomic_uint rejected;	/* told that its bytes are wrong */
 	atomic_ullong got;	/* bytes read */
 	atomic_bool hold;	/* nothing comes while it is set */
 	atomic_int failure;	/* instead of bytes */
@@ -67,6 +68,11 @@ uint64_t blob_size(const struct blob *b)
 
 void blob_fault(const struct blob *b, int error, const char *text)
 {
+}
+
+void blob_reject(struct blob *b)
+{
+	b->rejected++;
 }
 
 const struct digest *blob_digest(const struct blob *b)

@@ -79,6 +79,30 @@ static void test_wrong_digest(void **state)
 	}
 }
 
+static void test_reject(void **state)
+{
+	struct fixture *f = *state;
+	struct chunks *c = open_blob(f);
+	uint8_t *wrong = malloc(SIZE);
+
+	memcpy(wrong, f->bytes, SIZE);
+	wrong[77] ^= 1;
+	for (size_t i = 0; i < N - 1; i++)
+		assert_int_equal(put(c, wrong, i), 0);
+	chunks_reject(c);
+	assert_false(chunks_failed(c));
+	assert_int_equal(chunks_present(c), 0);
+	/* What was hashed of the wrong bytes is forgotten, too. */
+	put_all(c, f->bytes);
+	assert_true(chunks_verified(c));
+	/* What is proven cannot be talked away. */
+	chunks_reject(c);
+	assert_true(chunks_verified(c));
+	assert_int_equal(chunks_present(c), N);
+	free(wrong);
+	chunks_close(c);
+}
+
 static void test_refused_after_drop(void **state)
 {
 	struct fixture *f = *state;
@@ -446,6 +470,7 @@ int main(void)
 		T(test_refused_after_drop),
 		T(test_unverified_mismatch),
 		T(test_sizes),
+		T(test_reject),
 		T(test_other_size_later),
 		T(test_huge),
 		T(test_segments),

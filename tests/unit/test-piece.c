@@ -133,7 +133,9 @@ static void test_lies(void **state)
 
 		reads(b, c, &good, 10, SMALL - 10, 0);
 		p.digest[31] ^= 1;
+		assert_int_equal(b->rejected, 0);
 		assert_int_equal(try(b, c, &p), -EBADMSG);
+		assert_int_equal(b->rejected, 1);
 		p = good;
 		p.inner_off = 9;
 		assert_int_equal(try(b, c, &p), -EBADMSG);
