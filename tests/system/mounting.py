@@ -10,6 +10,8 @@ from pathlib import Path
 
 from tools import absent, run, wait_until
 
+SUPPRESSIONS = Path(__file__).resolve().parent / "lsan.supp"
+
 TOP = Path(__file__).resolve().parents[2]
 LIVE = set()                            # mounts that must not outlive a test
 REPORT = re.compile(r"ERROR: (Address|Leak|Memory)Sanitizer|WARNING: ThreadSanitizer"
@@ -80,6 +82,9 @@ class Mount:
                "XDG_RUNTIME_DIR": str(self.home), "TMPDIR": str(self.folder / "tmp"),
                "LC_ALL": "C.UTF-8",
                "ASAN_OPTIONS": "detect_leaks=1:exitcode=99",
+               # libfuse 3.14 forgets an INTERRUPT that came after its request
+               # was answered, if no other request follows before the unmount.
+               "LSAN_OPTIONS": f"suppressions={SUPPRESSIONS}:print_suppressions=0",
                "UBSAN_OPTIONS": "print_stacktrace=1", "TSAN_OPTIONS": "exitcode=98"}
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS"):
             if name in os.environ:
