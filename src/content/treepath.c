@@ -72,11 +72,12 @@ static int add_part(struct treepath *p, const char *raw, size_t len,
 
 int treepath_parse(const char *path, size_t len, struct treepath *ret)
 {
-	char *at = ret->text, *end = ret->text + len;
+	char *at = ret->text, *end;
 	size_t longs = 0;
 
 	if (len > LAYER_PATH_MAX || memchr(path, '\0', len))
 		return -EINVAL;
+	end = at + len;
 	memcpy(ret->text, path, len);
 	*end = '\0';
 	ret->len = 0;
