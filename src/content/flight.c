@@ -264,8 +264,8 @@ static size_t round_up(size_t n, size_t to)
 
 /* Starts one piece, or finds it under way; returns where to go on.  It stops at
  * what is there already. */
-static size_t ahead_piece(struct flight *f, struct repo *r, size_t i,
-			  size_t stop)
+static size_t start_piece(struct flight *f, struct repo *r, size_t i,
+			  size_t stop, bool ahead)
 {
 	struct job *j;
 
@@ -276,7 +276,7 @@ static size_t ahead_piece(struct flight *f, struct repo *r, size_t i,
 			stop = k;
 	autolock(&f->flights->lock);
 	j = job_find(f, r, i);
-	if (!j && job_start(f, r, i, stop, true, &j) < 0)
+	if (!j && job_start(f, r, i, stop, ahead, &j) < 0)
 		return SIZE_MAX;
 	return j->end;
 }
@@ -290,10 +290,10 @@ void flight_want(struct flight *f, struct repo *r, size_t i, size_t end)
 	if (chunks_failed(f->chunks))
 		return;
 	while (i < end)
-		i = ahead_piece(f, r, i,
-				end - i < PIECE_CHUNKS_MAX
-					? end
-					: i + PIECE_CHUNKS_MAX);
+		i = start_piece(
+			f, r, i,
+			end - i < PIECE_CHUNKS_MAX ? end : i + PIECE_CHUNKS_MAX,
+			false);
 }
 
 void flight_ahead(struct flight *f, struct repo *r, size_t i, uint64_t bytes)
@@ -310,6 +310,6 @@ void flight_ahead(struct flight *f, struct repo *r, size_t i, uint64_t bytes)
 	while (i < end) {
 		size_t stop = round_up(i + 1, piece);
 
-		i = ahead_piece(f, r, i, stop < end ? stop : end);
+		i = start_piece(f, r, i, stop < end ? stop : end, true);
 	}
 }

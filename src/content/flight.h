@@ -42,5 +42,6 @@ int flight_need(struct flight *f, struct repo *r, size_t i, struct wait *w);
 /* Starts what is missing of `bytes` bytes from chunk i on; does not wait. */
 void flight_ahead(struct flight *f, struct repo *r, size_t i, uint64_t bytes);
 /* Starts what is missing of the chunks [i, end) and nothing else, in as few
- * requests as that takes; does not wait. */
+ * requests as that takes; does not wait.  For who is about to wait for them:
+ * it is no read-ahead, so it ends when the last who waits leaves. */
 void flight_want(struct flight *f, struct repo *r, size_t i, size_t end);
