@@ -74,6 +74,9 @@ static void harden(void)
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
 	mallopt(M_ARENA_MAX, 4);
+	/* Decoded spans of layers go back to the system when they are dropped;
+	 * buffers of reads, up to 1 MiB, stay in the heap. */
+	mallopt(M_MMAP_THRESHOLD, (1 << 20) + 4096);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
 }
