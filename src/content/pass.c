@@ -69,8 +69,8 @@ static int pass_read(struct pass *p, void *buf, size_t len, uint64_t off)
 
 	do {
 		p->w->deadline_ms = clock_ms() + times->read_budget;
-		r = wait_check(
-			p->w); /* of what is cached, blob_read does not */
+		/* Of what is cached, blob_read does not look. */
+		r = wait_check(p->w);
 		if (r < 0)
 			return r;
 		n = blob_read(p->blob, &p->ahead, buf, len, off, p->w);
@@ -221,10 +221,6 @@ static int pass_entries(struct pass *p, const uint8_t *buf, size_t len)
 	/* What broke the compression is the reason, not its consequence. */
 	if (r == -EBADMSG && !p->damage[0])
 		pass_damage(p, "archive", tar_off(p->tar), tar_error(p->tar));
-	if (r == -EFBIG)
-		layerindex_fault(p->x, EFBIG,
-				 "the layer has more entries than "
-				 "layer_entries allows");
 	return r == -EBADMSG ? 0 : r;
 }
 
@@ -391,7 +387,14 @@ static int make_raw(struct layerindex *x)
 
 static int pass_entry(void *arg, const struct layer_entry *e)
 {
-	return treebuild_add(arg, e);
+	struct pass *p = arg;
+	int r = treebuild_add(p->build, e);
+
+	if (r == -EFBIG)
+		layerindex_fault(p->x, EFBIG,
+				 "the layer has more entries than "
+				 "layer_entries allows");
+	return r;
 }
 
 /* From here on readers may look. */
@@ -411,7 +414,7 @@ static int pass_begin(struct pass *p)
 	layerindex_publish(p->x, p->tree, p->stream,
 			   c->options->verify == VERIFY_LAZY);
 	r = treebuild_new(p->tree, c->options->layer_entries, &p->build);
-	return r < 0 ? r : tar_new(pass_entry, p->build, &p->tar);
+	return r < 0 ? r : tar_new(pass_entry, p, &p->tar);
 }
 
 static int pass_first(struct pass *p, uint8_t *buf, size_t *ret_len,
@@ -581,7 +584,7 @@ static int toc_entry(void *arg, const struct layer_entry *e)
 		p->decoded += e->pieces[i].bytes;
 	}
 	r = pass_limits(p, p->x->size_bytes);
-	return r < 0 ? r : pass_entry(p->build, e);
+	return r < 0 ? r : pass_entry(p, e);
 }
 
 static int toc_build(struct pass *p, const struct toc_claim *claim, char *error,

@@ -130,6 +130,14 @@ def test_chunk_digests(mount, emu, made, kind, verify):
     assert read_file(root / "d/f20") == body(20)     # nothing bad was kept
 
 
+@pytest.mark.parametrize("option, value", [("layer_entries", 10), ("layer_size", "1M")])
+def test_a_table_has_limits_too(mount, emu, made, option, value):
+    m = mount(emu, **{option: value})
+    root = m / put(emu, made("estargz"))
+    assert errno_of(os.listdir, root) == "EFBIG"
+    assert option in m.status("errors")
+
+
 @pytest.mark.parametrize("kind", ["estargz", "zstd:chunked"])
 def test_kept_over_a_restart(mount, emu, made, kind):
     """The table is read once; afterwards a file costs its own range."""
