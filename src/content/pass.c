@@ -10,7 +10,7 @@
  * Damage of the archive itself ends decoding, but the blob is read to its end:
  * only a digest that is right makes it the image's fault.
  */
-#include "content/pass.h"
+#include "content/pass_private.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -19,12 +19,8 @@
 #include <sys/stat.h>
 
 #include "content/context.h"
-#include "content/treebuild.h"
-#include "layer/tar.h"
-#include "store/chunk.h"
 #include "util/auto.h"
 #include "util/clock.h"
-#include "util/hasher.h"
 #include "util/metric.h"
 
 #define FETCH_BYTES ((size_t)1 << 20)
@@ -33,34 +29,10 @@
 #define RATIO_FROM_BYTES ((uint64_t)1 << 30)
 /* When all downloads' places are taken, and for how long that is bearable. */
 #define BUSY_SLEEP_MS 100
-#define TOC_STEP_BYTES ((uint64_t)4 << 20) /* of a table, in one go */
-
-struct pass {
-	struct layerindex *x;
-	struct blob *blob;
-	struct wait *w;
-	struct ahead ahead;
-	bool in_memory;
-
-	struct decoder *decoder;
-	struct hasher *hasher;
-	struct tar *tar;
-	struct treebuild *build;
-	struct tree *tree;
-	struct stream *stream;
-	struct decoder_io io;
-	uint8_t *in;
-	uint64_t fetched, decoded;
-	bool ended; /* of the stream */
-	bool hash_packed;
-	struct hash packed; /* where the cache could lose bytes unhashed */
-	char damage[LAYERINDEX_REASON_MAX];
-};
 
 /* --- bytes --- */
 
-/* Exactly len bytes of the blob.  Each read has a patience of its own. */
-static int pass_read(struct pass *p, void *buf, size_t len, uint64_t off)
+int pass_read(struct pass *p, void *buf, size_t len, uint64_t off)
 {
 	const struct option_times *times = &p->x->content->times;
 	uint64_t give_up_ms = clock_ms() + times->read_budget;
@@ -191,8 +163,7 @@ static int pass_decode(struct pass *p, uint8_t *buf, size_t size,
 	return r;
 }
 
-/* `packed` bytes made p->decoded. */
-static int pass_limits(struct pass *p, uint64_t packed)
+int pass_limits(struct pass *p, uint64_t packed)
 {
 	const struct options *o = p->x->content->options;
 
@@ -243,8 +214,7 @@ static int pass_take(struct pass *p, const uint8_t *buf, size_t len)
 
 /* --- what came of it --- */
 
-/* What cannot be kept can still be read. */
-static int pass_seal(struct tree *t)
+int pass_seal(struct tree *t)
 {
 	int r = tree_seal(t);
 
@@ -267,7 +237,7 @@ static int save_counts(struct pass *p)
 	return r;
 }
 
-static int save_facts(struct pass *p)
+int pass_save_facts(struct pass *p)
 {
 	const struct layerindex *x = p->x;
 	int r;
@@ -307,7 +277,7 @@ static int pass_finish(struct pass *p)
 	r = pass_verify(p);
 	build_local(&x->build, true);
 	if (r == 0)
-		r = save_facts(p);
+		r = pass_save_facts(p);
 	if (r == 0)
 		r = save_end(p, &diff_id);
 	if (r == 0)
@@ -385,7 +355,7 @@ static int make_raw(struct layerindex *x)
 
 /* --- the pass --- */
 
-static int pass_entry(void *arg, const struct layer_entry *e)
+int pass_entry(void *arg, const struct layer_entry *e)
 {
 	struct pass *p = arg;
 	int r = treebuild_add(p->build, e);
@@ -518,126 +488,5 @@ int pass_archive(struct layerindex *x, struct blob *b, bool in_memory,
 	hasher_free(p.hasher);
 	ahead_done(&p.ahead);
 	free(p.in);
-	return r;
-}
-
-/* --- by a table of contents --- */
-
-static int toc_fetch_table(struct pass *p, const struct toc_place *place,
-			   uint8_t *packed)
-{
-	uint64_t done = 0, len;
-	int r = 0;
-
-	while (done < place->packed_bytes && r == 0) {
-		len = place->packed_bytes - done;
-		if (len > TOC_STEP_BYTES)
-			len = TOC_STEP_BYTES;
-		r = pass_read(p, packed + done, (size_t)len, place->off + done);
-		build_progress(&p->x->build, 1);
-		done += len;
-	}
-	return r;
-}
-
-static int toc_fetch(struct pass *p, const struct toc_claim *claim,
-		     struct toc_place *ret_place, uint8_t **ret)
-{
-	uint64_t size = p->x->size_bytes;
-	size_t len = size < CHUNK_BYTES ? (size_t)size : CHUNK_BYTES;
-	autofree uint8_t *bytes = malloc(len + 1), *packed = NULL;
-	struct toc_place place;
-	int r = -ENOMEM;
-
-	/* The table is mostly in the last bytes, too. */
-	if (bytes)
-		r = pass_read(p, bytes, len, size - len);
-	if (r == 0)
-		r = toc_locate(claim,
-			       bytes + (len > TOC_TAIL_BYTES
-						? len - TOC_TAIL_BYTES
-						: 0),
-			       len > TOC_TAIL_BYTES ? TOC_TAIL_BYTES : len,
-			       size, &place);
-	if (r < 0)
-		return r;
-	packed = malloc((size_t)place.packed_bytes + 1);
-	if (!packed)
-		return -ENOMEM;
-	r = toc_fetch_table(p, &place, packed);
-	if (r < 0)
-		return r;
-	*ret_place = place;
-	*ret = steal(&packed);
-	return 0;
-}
-
-/* What a table says of its pieces is held to the same limits. */
-static int toc_entry(void *arg, const struct layer_entry *e)
-{
-	struct pass *p = arg;
-	int r;
-
-	for (size_t i = 0; i < e->pieces_len; i++) {
-		if (e->pieces[i].bytes > UINT64_MAX - p->decoded)
-			return -EBADMSG;
-		p->decoded += e->pieces[i].bytes;
-	}
-	r = pass_limits(p, p->x->size_bytes);
-	return r < 0 ? r : pass_entry(p, e);
-}
-
-static int toc_build(struct pass *p, const struct toc_claim *claim, char *error,
-		     size_t error_len)
-{
-	autofree uint8_t *packed = NULL;
-	struct layerindex *x = p->x;
-	struct content *c = x->content;
-	struct toc_place place;
-	struct toc_info info;
-	int r;
-
-	r = toc_fetch(p, claim, &place, &packed);
-	build_local(&x->build, true);
-	if (r == 0)
-		r = tree_create(c->store, x->key, p->in_memory, &p->tree);
-	if (r == 0)
-		r = treebuild_new(p->tree, c->options->layer_entries,
-				  &p->build);
-	if (r == 0)
-		r = toc_read(claim, &place, packed, (size_t)place.packed_bytes,
-			     toc_entry, p, &info, error, error_len);
-	if (r < 0)
-		return r;
-	x->form = LAYER_TOC;
-	x->codec = info.codec;
-	x->prefetch_end = info.prefetch_end;
-	r = save_facts(p);
-	return r < 0 ? r : pass_seal(p->tree);
-}
-
-int pass_toc(struct layerindex *x, struct blob *b, bool in_memory,
-	     struct wait *w)
-{
-	struct pass p = {.x = x, .blob = b, .w = w, .in_memory = in_memory};
-	char error[LAYERINDEX_REASON_MAX] = "no table of contents where the "
-					    "manifest says";
-	int r;
-
-	ahead_init(&p.ahead, 0);
-	r = toc_build(&p, &x->note.claim, error, sizeof(error));
-	build_local(&x->build, false);
-	treebuild_free(p.build);
-	ahead_done(&p.ahead);
-	if (r == 0) {
-		layerindex_publish(x, p.tree, NULL, false);
-		return 0;
-	}
-	tree_close(p.tree);
-	if (x->form == LAYER_TOC)
-		x->form = LAYER_ARCHIVE;
-	x->prefetch_end = 0;
-	if (r == -EBADMSG)
-		layerindex_fault(x, EBADMSG, error);
 	return r;
 }
