@@ -51,6 +51,17 @@ static void give_easy(struct http *h, CURL *easy)
 		curl_easy_cleanup(easy);
 }
 
+static void count_sent(struct http_transfer *t)
+{
+	curl_off_t v = 0;
+
+	curl_easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &v);
+	if (!t->up.wanted)
+		metric_add(METRIC_HTTP_BYTES_OUT, v);
+	else if (t->up.total != HTTP_UPLOAD_UNKNOWN)
+		bodyring_note_sent(t, (uint64_t)v);
+}
+
 /* Takes `t` out of libcurl and off the lists; the reference is still ours. */
 static void release(struct http *h, struct http_transfer *t)
 {
@@ -58,6 +69,7 @@ static void release(struct http *h, struct http_transfer *t)
 
 	list_del(&t->active);
 	if (t->easy) {
+		count_sent(t);
 		curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connects);
 		metric_add(METRIC_HTTP_CONNECTIONS, connects);
 		curl_multi_remove_handle(h->multi, t->easy);
@@ -106,6 +118,7 @@ static void begin(struct http *h, struct http_transfer *t)
 	list_push_back(&h->active, &t->active);
 	t->watch.times = &h->cfg;
 	t->watch.prompt = t->prompt;
+	t->watch.answer_ms = t->answer_ms;
 	watch_enter(&t->watch, WATCH_CONNECT, clock_ms());
 	t->easy = take_easy(h);
 	if (!t->easy) {
@@ -139,17 +152,26 @@ static void end(struct http *h, struct http_transfer *t, CURLcode code)
 }
 
 /* libcurl may call on_body at once, out of curl_easy_pause. */
-static void resume(struct http *h, struct http_transfer *t)
+static void resume(struct http *h, struct http_transfer *t, unsigned wants)
 {
+	int still = 0;
 	CURLcode c;
 
-	if (!t->paused)
+	if (!t->easy)
 		return;
 	pthread_mutex_lock(&t->lock);
-	t->paused = false;
+	if (wants & TRANSFER_RESUME)
+		t->paused = false;
+	if (wants & TRANSFER_SEND)
+		t->up.paused = false;
+	still |= t->paused ? CURLPAUSE_RECV : 0;
+	still |= t->up.paused ? CURLPAUSE_SEND : 0;
 	pthread_mutex_unlock(&t->lock);
-	watch_excuse(&t->watch, t->received, clock_ms());
-	c = curl_easy_pause(t->easy, CURLPAUSE_CONT);
+	watch_excuse(&t->watch,
+		     t->watch.phase == WATCH_BODY ? t->received
+						  : t->watch.counted,
+		     clock_ms());
+	c = curl_easy_pause(t->easy, still);
 	if (c != CURLE_OK)
 		end(h, t, c);
 }
@@ -160,8 +182,8 @@ static void obey(struct http *h, struct http_transfer *t, unsigned wants)
 		retire(h, t, HTTP_FAIL_CANCELLED, "closed by its reader");
 	else if (wants & TRANSFER_START)
 		begin(h, t);
-	else if (wants & TRANSFER_RESUME)
-		resume(h, t);
+	else if (wants & (TRANSFER_RESUME | TRANSFER_SEND))
+		resume(h, t, wants);
 }
 
 /* False once the engine is to stop. */
@@ -200,6 +222,25 @@ static void collect_ended(struct http *h)
 	}
 }
 
+static void look_after_sending(struct http_transfer *t, uint64_t now)
+{
+	curl_off_t v = 0;
+	uint64_t bytes;
+
+	curl_easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &v);
+	bytes = (uint64_t)v;
+	if (!t->up.wanted ? bytes >= t->body_bytes
+			  : bodyring_complete(t, bytes)) {
+		watch_enter(&t->watch, WATCH_HEAD, now);
+	} else if (t->up.wanted && bodyring_idle(t)) {
+		watch_excuse(&t->watch, bytes, now);
+	} else {
+		watch_progress(&t->watch, bytes, now);
+	}
+	if (t->up.total != HTTP_UPLOAD_UNKNOWN)
+		bodyring_note_sent(t, bytes);
+}
+
 /* Brings the watch up to date with what libcurl has done meanwhile. */
 static void look_after(struct http *h, struct http_transfer *t, uint64_t now)
 {
@@ -218,10 +259,7 @@ static void look_after(struct http *h, struct http_transfer *t, uint64_t now)
 				 (long)h->cfg.tls_ms);
 		break;
 	case WATCH_SEND:
-		curl_easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &v);
-		watch_progress(&t->watch, (uint64_t)v, now);
-		if ((uint64_t)v >= t->body_bytes)
-			watch_enter(&t->watch, WATCH_HEAD, now);
+		look_after_sending(t, now);
 		break;
 	case WATCH_BODY:
 		if (t->paused)
@@ -266,7 +304,8 @@ static int end_overdue(struct http *h)
 			end_late(h, t);
 			continue;
 		}
-		if (t->watch.phase == WATCH_SEND && look > now + UPLOAD_LOOK_MS)
+		if (t->watch.phase == WATCH_SEND &&
+		    look > now + UPLOAD_LOOK_MS && !bodyring_idle(t))
 			look = now + UPLOAD_LOOK_MS;
 		if (look < next)
 			next = look;

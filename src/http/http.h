@@ -6,7 +6,8 @@
  * bounded window; when nobody pulls, the socket is paused.  Never follows a
  * redirect, never authenticates, never retries, keeps no cookies: that is
  * policy and lives above.  All functions may be called from any thread;
- * http_wait_head and http_read wait.  One thread at a time uses a transfer.
+ * http_wait_head, http_read and http_send wait.  One thread at a time uses a
+ * transfer.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -67,6 +68,8 @@ struct http_tls {
 	bool insecure; /* do not verify: only where the user asked for it */
 };
 
+#define HTTP_UPLOAD_UNKNOWN UINT64_MAX /* chunked transfer encoding */
+
 struct http_spec {
 	const char *method; /* GET HEAD POST PUT PATCH DELETE */
 	const char *url;    /* http or https */
@@ -74,6 +77,11 @@ struct http_spec {
 		*headers; /* "Name: value", NULL-terminated; or NULL */
 	const void *body; /* sent as it is (copied), or NULL */
 	size_t body_bytes;
+	/* Instead of body: it is given piece by piece, by http_send. */
+	bool upload;
+	uint64_t upload_bytes; /* how much will come, or HTTP_UPLOAD_UNKNOWN */
+	unsigned answer_ms;    /* from the end of the body to the head; 0: the
+				  engine's first_byte_ms */
 	const struct http_tls *tls; /* or NULL */
 	uint64_t max_body_bytes;    /* answer's body may not be longer */
 	size_t window_bytes; /* body bytes held for the reader; 0: 256 KiB */
@@ -111,6 +119,19 @@ int http_start(struct http *h, const struct http_spec *spec,
 /* -EIO: failed, see http_failure; -ETIMEDOUT, -EINTR: by the wait. */
 int http_wait_head(struct http_transfer *t, struct wait *w,
 		   const struct http_head **ret);
+/*
+ * The next bytes of an upload's body; waits while 1 MiB of them is still to be
+ * sent.  0: taken; -EPIPE: the answer's head is there or the transfer has ended
+ * (http_wait_head tells which): no more is wanted; -EINVAL: more than was
+ * announced; -ETIMEDOUT, -EINTR: by the wait, nothing of buf was taken.
+ * While nothing is given the connection may be idle for as long as it likes.
+ */
+int http_send(struct http_transfer *t, const void *buf, size_t len,
+	      struct wait *w);
+/* The body is complete.  Before http_wait_head, which would wait for it. */
+void http_send_end(struct http_transfer *t);
+/* Bytes of the body that the socket took so far. */
+uint64_t http_sent_bytes(const struct http_transfer *t);
 /* Up to len bytes, at least one; 0 exactly at the proper end of the body.
  * Errors as above; bytes that came before a failure are delivered first. */
 ssize_t http_read(struct http_transfer *t, void *buf, size_t len,

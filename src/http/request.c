@@ -18,6 +18,7 @@
 #define BUFFER_MIN ((size_t)16 * 1024)
 #define BUFFER_MAX ((size_t)512 * 1024)
 #define CA_CACHE_S 300
+#define UPLOAD_BUFFER (128L * 1024)
 
 /* The reason, for the callback that is about to break off. */
 static void give_up(struct http_transfer *t, enum http_fail why,
@@ -42,6 +43,9 @@ static void judge_head(struct http_transfer *t)
 		give_up(t, HTTP_FAIL_PROTOCOL, "unwanted Content-Encoding");
 		return;
 	}
+	/* What comes after half a request would be taken for its rest. */
+	if (!bodyring_answered(t))
+		curl_easy_setopt(t->easy, CURLOPT_FORBID_REUSE, 1L);
 	transfer_publish_head(t);
 	watch_enter(&t->watch, WATCH_BODY, clock_ms());
 	if (length != UINT64_MAX && length > t->max_body_bytes &&
@@ -82,10 +86,38 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
 	return CURL_WRITEFUNC_ERROR;
 }
 
+static size_t on_upload(char *buf, size_t size, size_t n, void *arg)
+{
+	struct http_transfer *t = arg;
+	ssize_t got = bodyring_take(t, buf, size * n);
+
+	if (got >= 0)
+		return (size_t)got;
+	if (got == -EAGAIN)
+		return CURL_READFUNC_PAUSE;
+	give_up(t, HTTP_FAIL_LOCAL, "body shorter than announced");
+	return CURL_READFUNC_ABORT;
+}
+
+/* libcurl starts again when a kept connection turns out to be dead. */
+static int on_rewind(void *arg, curl_off_t offset, int origin)
+{
+	struct http_transfer *t = arg;
+
+	return offset == 0 && origin == SEEK_SET && t->up.taken == 0
+		       ? CURL_SEEKFUNC_OK
+		       : CURL_SEEKFUNC_FAIL;
+}
+
 static bool peer_allowed(const struct http_transfer *t, enum http_peer peer)
 {
 	return t->proxy || t->peer == HTTP_PEER_ANY ||
 	       (peer != HTTP_PEER_ANY && peer >= t->peer);
+}
+
+static bool has_body(const struct http_transfer *t)
+{
+	return t->body_bytes || (t->up.wanted && t->up.total);
 }
 
 /* Connected (or a connection is reused), nothing has been sent yet. */
@@ -104,7 +136,13 @@ static int on_connected(void *arg, char *peer_ip, char *local_ip, int peer_port,
 	}
 	if (t->head.state != HEAD_COMPLETE)
 		t->head.pub.peer = t->proxy ? HTTP_PEER_ANY : peer;
-	watch_enter(&t->watch, t->body_bytes ? WATCH_SEND : WATCH_HEAD,
+	/* It does not always rewind what it has taken, but not yet sent. */
+	if (t->up.taken > 0) {
+		give_up(t, HTTP_FAIL_RESET, "connection lost in the body");
+		return CURL_PREREQFUNC_ABORT;
+	}
+	t->up.told_end = false;
+	watch_enter(&t->watch, has_body(t) ? WATCH_SEND : WATCH_HEAD,
 		    clock_ms());
 	metric_add(METRIC_HTTP_REQUESTS, 1);
 	return CURL_PREREQFUNC_OK;
@@ -149,11 +187,29 @@ static curl_socket_t on_socket(void *arg, curlsocktype purpose,
 			c = curl_easy_setopt(t->easy, option, value);          \
 	} while (0)
 
+static CURLcode set_upload(struct http_transfer *t)
+{
+	bool known = t->up.total != HTTP_UPLOAD_UNKNOWN;
+	CURLcode c = CURLE_OK;
+
+	SET(CURLOPT_UPLOAD, 1L);
+	SET(CURLOPT_INFILESIZE_LARGE, known ? (curl_off_t)t->up.total : -1);
+	SET(CURLOPT_READFUNCTION, on_upload);
+	SET(CURLOPT_READDATA, t);
+	SET(CURLOPT_SEEKFUNCTION, on_rewind);
+	SET(CURLOPT_SEEKDATA, t);
+	SET(CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER);
+	SET(CURLOPT_CUSTOMREQUEST, t->method);
+	return c;
+}
+
 static CURLcode set_method(struct http_transfer *t)
 {
 	bool get = strcmp(t->method, "GET") == 0;
 	CURLcode c = CURLE_OK;
 
+	if (t->up.wanted)
+		return set_upload(t);
 	if (strcmp(t->method, "HEAD") == 0) {
 		SET(CURLOPT_NOBODY, 1L);
 		return c;

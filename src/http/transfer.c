@@ -102,6 +102,21 @@ static int copy_tls(struct http_transfer *t, const struct http_tls *tls)
 	return r < 0 ? r : copy_string(tls->client_key, &t->client_key);
 }
 
+static int set_upload(struct http_transfer *t, const struct http_spec *spec)
+{
+	bool known = spec->upload_bytes != HTTP_UPLOAD_UNKNOWN;
+
+	if (!spec->upload)
+		return 0;
+	if (spec->body || (known && spec->upload_bytes > INT64_MAX) ||
+	    strcmp(spec->method, "GET") == 0 ||
+	    strcmp(spec->method, "HEAD") == 0)
+		return -EINVAL;
+	t->up.wanted = true;
+	t->up.total = spec->upload_bytes;
+	return 0;
+}
+
 static int copy_spec(struct http_transfer *t, const struct http_spec *spec)
 {
 	struct url u;
@@ -115,7 +130,10 @@ static int copy_spec(struct http_transfer *t, const struct http_spec *spec)
 	t->http1 = spec->http1;
 	t->accept_any_encoding = spec->accept_any_encoding;
 	t->prompt = spec->prompt;
+	t->answer_ms = spec->answer_ms;
 	r = check_method(spec->method);
+	if (r == 0)
+		r = set_upload(t, spec);
 	if (r == 0)
 		r = url_parse(spec->url, &u);
 	if (r < 0)
@@ -182,6 +200,7 @@ void transfer_unref(struct http_transfer *t)
 	free(t->client_key);
 	free(t->body);
 	free(t->ring);
+	free(t->up.ring);
 	pthread_cond_destroy(&t->cond);
 	pthread_mutex_destroy(&t->lock);
 	free(t);

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "http/bodyring.h"
 #include "http/head.h"
 #include "http/http.h"
 #include "http/watch.h"
@@ -19,6 +20,7 @@ enum transfer_want {
 	TRANSFER_START = 1,
 	TRANSFER_RESUME = 2, /* there is room again */
 	TRANSFER_CANCEL = 4,
+	TRANSFER_SEND = 8, /* the upload goes on, or ends */
 };
 
 struct http_transfer {
@@ -29,6 +31,7 @@ struct http_transfer {
 	struct curl_slist *headers;
 	char *body;
 	size_t body_bytes, window;
+	unsigned answer_ms;
 	uint64_t max_body_bytes;
 	enum http_peer peer;
 	const char *proxy; /* NULL: none.  Belongs to the engine */
@@ -68,6 +71,7 @@ struct http_transfer {
 	char *ring;
 	size_t ring_size, ring_pos, used;
 	size_t wanted; /* bytes worth waking the reader for at once */
+	struct bodyring up;
 };
 
 /* -ENOMEM, or -EINVAL: the specification is unusable (*ret is there, too). */

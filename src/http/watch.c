@@ -26,7 +26,9 @@ void watch_enter(struct watch *w, enum watch_phase phase, uint64_t now_ms)
 		w->limit_ms = after(now_ms, w->times->connect_ms);
 		break;
 	case WATCH_HEAD:
-		w->limit_ms = after(now_ms, w->times->first_byte_ms);
+		w->limit_ms =
+			after(now_ms, w->answer_ms ? w->answer_ms
+						   : w->times->first_byte_ms);
 		break;
 	case WATCH_SEND:
 	case WATCH_BODY:

@@ -10,6 +10,7 @@ enum watch_phase { WATCH_CONNECT, WATCH_SEND, WATCH_HEAD, WATCH_BODY };
 struct watch {
 	const struct http_config *times; /* 0 ms: no limit */
 	bool prompt;			 /* struct http_spec */
+	unsigned answer_ms;		 /* likewise */
 	enum watch_phase phase;
 	uint64_t since_ms; /* the phase began */
 	uint64_t limit_ms; /* overdue from then on */

@@ -20,6 +20,8 @@ static const struct row {
 		"HTTP requests given up"),
 	COUNTER(METRIC_HTTP_BYTES_IN, "http_bytes_in",
 		"Body bytes received over HTTP"),
+	COUNTER(METRIC_HTTP_BYTES_OUT, "http_bytes_out",
+		"Body bytes sent over HTTP"),
 	COUNTER(METRIC_HTTP_CONNECTIONS, "http_connections",
 		"HTTP connections opened"),
 	COUNTER(METRIC_TOKENS_FETCHED, "tokens_fetched",

@@ -13,6 +13,7 @@ enum metric {
 	METRIC_HTTP_RETRIES,
 	METRIC_HTTP_FAILURES,	 /* given up */
 	METRIC_HTTP_BYTES_IN,	 /* body bytes received */
+	METRIC_HTTP_BYTES_OUT,	 /* body bytes sent */
 	METRIC_HTTP_CONNECTIONS, /* opened */
 	METRIC_TOKENS_FETCHED,
 	METRIC_MANIFEST_GETS, /* what rate limits count */

@@ -21,7 +21,14 @@
 
 #define SERVER_CONNECTIONS_MAX 256
 
+struct server_connection;
+struct server_request;
+
 struct server {
+	/* Answers below /up/, where bodies are left on the connection; or NULL.
+	 * False ends the connection. */
+	bool (*upload)(struct server_connection *c,
+		       const struct server_request *q);
 	int listener;
 	unsigned port;
 	pthread_t thread;
@@ -43,6 +50,7 @@ struct server_request {
 struct server_connection {
 	struct server *s;
 	int fd, slot;
+	int served; /* requests before this one */
 };
 
 /* Byte `i` of every generated body. */
@@ -93,9 +101,9 @@ static bool server_pattern(struct server_connection *c, uint64_t n)
 /* Until the other side goes away, or the server does. */
 static void server_hang(struct server_connection *c)
 {
-	char byte;
+	char part[4096];
 
-	while (recv(c->fd, &byte, 1, 0) > 0)
+	while (recv(c->fd, part, sizeof(part), 0) > 0)
 		continue;
 }
 
@@ -114,6 +122,9 @@ static bool server_receive(struct server_connection *c,
 		n++;
 	}
 	sscanf(q->head, "%15s %255s", q->method, q->target);
+	atomic_fetch_add(&c->s->requests, 1);
+	if (c->s->upload && strncmp(q->target, "/up/", 4) == 0)
+		return true;
 	length = strstr(q->head, "\r\nContent-Length: ");
 	if (length)
 		q->body_len = strtoul(length + 18, NULL, 10);
@@ -128,7 +139,6 @@ static bool server_receive(struct server_connection *c,
 		}
 		got += (size_t)r;
 	}
-	atomic_fetch_add(&c->s->requests, 1);
 	return true;
 }
 
@@ -144,8 +154,9 @@ static void *server_serve(void *arg)
 
 	assert(q);
 	while (more && server_receive(c, q)) {
-		more = server_answer(c, q);
+		more = q->body ? server_answer(c, q) : c->s->upload(c, q);
 		free(q->body);
+		c->served++;
 	}
 	free(q);
 	pthread_mutex_lock(&c->s->lock);
