@@ -5,7 +5,8 @@ import re
 from urllib.parse import urlencode
 
 from emulator.ranges import blob_reply
-from emulator.reply import Reply, as_json, error, text
+from emulator.reply import Reply, TooLarge, as_json, error, text
+from emulator.store import BytesContent, digest_of
 from emulator.uploads import Uploads
 
 NAME = r"(?P<name>[a-z0-9._/-]+)"
@@ -15,7 +16,8 @@ ROUTES = [(re.compile(pattern), handler) for pattern, handler in (
     (rf"/v2/{NAME}/tags/list", "tags"),
     (rf"/v2/{NAME}/manifests/(?P<ref>[^/]+)", "manifest"),
     (rf"/v2/{NAME}/blobs/uploads/?", "start"),
-    (rf"/v2/{NAME}/blobs/uploads/(?P<session>[^/]+)", "upload"),
+    (rf"/v2/{NAME}/blobs/uploads?/(?P<session>[^/]+)", "upload"),
+    (r"/artifacts-uploads/.*\.(?P<session>[^/.]+)", "upload"),
     (rf"/v2/{NAME}/blobs/(?P<digest>[^/]+)", "blob"),
     (rf"/v2/{NAME}/referrers/(?P<digest>[^/]+)", "referrers"),
 )]
@@ -28,7 +30,19 @@ NOT_ACCEPTED = {
                   "OCI manifests",
     OCI_INDEX: "OCI index found, but accept header does not support OCI indexes",
 }
-MANIFEST_LIMIT = 4 << 20
+MANIFEST_MAX = 32 << 20
+IMMUTABLE = {
+    400: ("TAG_INVALID", "The image tag '{tag}' already exists in the '{name}' "
+                         "repository and cannot be overwritten because the "
+                         "repository is immutable."),
+    403: ("DENIED", "tag {tag} is immutable and cannot be overwritten"),
+    409: ("TAG_IMMUTABLE", "tag is immutable: {tag}"),
+    412: ("PRECONDITION", "Failed to process request due to '{last}:{tag}' "
+                          "configured as immutable."),
+}
+PAGE = ("<html>\r\n<head><title>413 Request Entity Too Large</title></head>\r\n"
+        "<body>\r\n<center><h1>413 Request Entity Too Large</h1></center>\r\n"
+        "<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n")
 
 
 class Engine:
@@ -40,9 +54,17 @@ class Engine:
         self.uploads = Uploads(store, profile)
 
     def answer(self, request):
-        reply = self._route(request)
+        limit = request.limit = self.profile.body_limit
+        if limit and int(request.length or 0) > limit:
+            return _front_page()
+        try:
+            reply = self._route(request)
+        except TooLarge:
+            return _front_page()
         if self.profile.api_version:
             reply.set("Docker-Distribution-Api-Version", "registry/2.0")
+        if reply.status >= 400 and self.profile.error_style == "artifactory":
+            _without_codes(reply)
         return reply
 
     def _route(self, request):
@@ -52,11 +74,36 @@ class Engine:
         for pattern, handler in ROUTES:
             m = pattern.fullmatch(request.path)
             if m:
-                refusal = self.auth.check(request, _needs(request, handler, m))
-                if refusal:
-                    return refusal
-                return getattr(self, "do_" + handler)(request, **m.groupdict())
+                return self._handle(request, handler, m.groupdict())
         return _no_page()
+
+    def _handle(self, request, handler, parts):
+        if handler == "upload" and "name" not in parts:
+            parts["name"] = self.store.session_repos.get(parts["session"], "")
+        refusal = self.auth.check(request, _needs(request, handler, parts))
+        if not refusal and handler != "upload":
+            refusal = self._check_name(request, parts.get("name"))
+        return refusal or getattr(self, "do_" + handler)(request, **parts)
+
+    def _check_name(self, request, name):
+        """Whether this registry has, or could make, such a repository."""
+        profile = self.profile
+        if name is None:
+            return None
+        if not profile.name_min <= name.count("/") + 1 <= profile.name_max:
+            return error(400, "NAME_INVALID", "invalid repository name: "
+                         "Pushes should be of the form HOST/PROJECT/IMAGE")
+        if profile.must_exist == "repository" and name not in self.store.repos:
+            return _unknown_repository(profile.missing_repo, (
+                f"The repository with name '{name}' does not exist in the "
+                "registry with id '111122223333'"))
+        project = name.partition("/")[0]
+        if request.method in ("POST", "PUT") and profile.must_exist == "project" and \
+                not any(r == project or r.startswith(project + "/")
+                        for r in list(self.store.repos)):
+            return _unknown_repository(profile.missing_repo,
+                                       f"project {project} not found")
+        return None
 
     # -- lists -----------------------------------------------------------------
     def do_probe(self, request):
@@ -154,48 +201,104 @@ class Engine:
     def _put_manifest(self, request, name, ref):
         if self.profile.read_only:
             return _unsupported()
-        body = request.body_bytes(MANIFEST_LIMIT * 2)
+        body = request.body_bytes(MANIFEST_MAX)
+        if len(body) > self.profile.manifest_limit:
+            return error(self.profile.manifest_too_large, "MANIFEST_INVALID",
+                         "Manifest exceeds maximum size")
         try:
             doc = json.loads(body)
         except ValueError:
             doc = None
-        if len(body) > MANIFEST_LIMIT or not isinstance(doc, dict):
+        if not isinstance(doc, dict):
             return error(400, "MANIFEST_INVALID", "manifest invalid")
-        missing = self._missing(name, doc) if self.profile.check_blobs else []
-        if missing:
-            return as_json(400, {"errors": [
-                {"code": "MANIFEST_BLOB_UNKNOWN",
-                 "message": "blob unknown to registry", "detail": d}
-                for d in missing]})
         kind = doc.get("mediaType") or request.headers.get("Content-Type") or ""
-        return self._commit_manifest(name, ref, body, kind, doc)
+        if "vnd.docker" in kind and not self.profile.docker_types:
+            return error(415, "MANIFEST_INVALID", "manifest invalid")
+        refusal = self._refuse_missing(name, doc) or \
+            self._check_digest(ref, body) or \
+            self._check_tag(request, name, ref, body)
+        if refusal:
+            return refusal
+        return self._commit_manifest(request, name, ref, body, kind, doc)
+
+    def _refuse_missing(self, name, doc):
+        missing = self._missing(name, doc)
+        if not missing:
+            return None
+        return as_json(self.profile.missing_blob, {"errors": [
+            {"code": self.profile.missing_blob_code,
+             "message": "blob unknown to registry", "detail": d}
+            for d in missing]})
 
     def _missing(self, name, doc):
-        items = [doc.get("config"), *doc.get("layers", []), *doc.get("manifests", [])]
-        digests = [i["digest"] for i in items
-                   if isinstance(i, dict) and "digest" in i and not i.get("urls")]
-        return [d for d in digests if self.store.blob(name, d) is None]
+        def named(items):
+            return [i["digest"] for i in items if isinstance(i, dict)
+                    and "digest" in i and not i.get("urls")]
+        missing = []
+        if self.profile.check_blobs:
+            missing = [d for d in named([doc.get("config"), *doc.get("layers", [])])
+                       if self.store.blob(name, d) is None]
+        if self.profile.check_children:
+            missing += [d for d in named(doc.get("manifests", []))
+                        if self.store.resolve(name, d) is None]
+        return missing
 
-    def _commit_manifest(self, name, ref, body, kind, doc):
-        by_digest = ref if ":" in ref else None
-        digest = self.store.add_manifest(name, body, kind,
-                                         None if by_digest else ref)
-        if by_digest and by_digest != digest:
-            self.store.delete_manifest(name, digest)
+    def _check_digest(self, ref, body):
+        algorithm, _, value = ref.partition(":")
+        if not value:
+            return None
+        known = DIGEST.fullmatch(ref) and \
+            (algorithm == "sha256" or self.profile.sha512)
+        if not known or digest_of(BytesContent(body), algorithm) != ref:
             return error(400, "DIGEST_INVALID",
                          "provided digest did not match uploaded content")
+        return None
+
+    def _check_tag(self, request, name, ref, body):
+        """What is under this tag already may stand in the way."""
+        found = self.store.resolve(name, ref) if ":" not in ref else None
+        old = found[0] if found else None
+        if self.profile.if_match:
+            wanted = request.headers.get("If-Match")
+            unwanted = request.headers.get("If-None-Match")
+            if (wanted and wanted not in ("*" if old else "", f'"{old}"')) or \
+                    (unwanted == "*" and old):
+                return error(412, "PRECONDITION_FAILED", "the tag has changed")
+        status = self.profile.immutable
+        if not status or old in (None, digest_of(BytesContent(body))) or \
+                not re.fullmatch(self.profile.immutable_tags, ref):
+            return None
+        code, message = IMMUTABLE.get(status, ("DENIED", "tag is immutable"))
+        return error(status, code, message.format(
+            tag=ref, name=name, last=name.rpartition("/")[2]))
+
+    def _commit_manifest(self, request, name, ref, body, kind, doc):
+        by_digest = ref if ":" in ref else None
+        digest = by_digest or digest_of(BytesContent(body))
+        if not request.fault.get("not_stored"):
+            self.store.add_manifest(name, body, kind, None if by_digest else ref,
+                                    digest)
         headers = [("Location", f"/v2/{name}/manifests/{digest}"),
                    ("Docker-Content-Digest", digest)]
+        if self.profile.if_match:
+            headers.append(("ETag", f'"{digest}"'))
         if self.profile.oci_subject and "subject" in doc:
             headers.append(("OCI-Subject", doc["subject"]["digest"]))
         return Reply(201, headers)
 
     def _delete_manifest(self, name, ref):
-        if not self.profile.delete:
+        if not self.profile.delete or self.profile.read_only:
+            return _unsupported()
+        found = self.store.resolve(name, ref)
+        if ":" not in ref and self.profile.delete_tag == 405:
             return _unsupported()
         if ":" not in ref and self.profile.delete_tag != 202:
             return error(self.profile.delete_tag, "DIGEST_INVALID",
                          "provided digest did not match uploaded content")
+        if ":" in ref and found and self.profile.delete_tagged != 202 and \
+                ref in self.store.repos[name].tags.values():
+            return error(self.profile.delete_tagged, "GOOGLE_MANIFEST_DANGLING_TAG",
+                         f"Manifest is still referenced by tag: {ref}")
         if not self.store.delete_manifest(name, ref):
             return _unknown_manifest(name, ref)
         return Reply(202)
@@ -203,6 +306,8 @@ class Engine:
     def do_referrers(self, request, name, digest):
         if self.profile.referrers == "off":
             return _no_page()
+        if self.profile.referrers == "303":
+            return Reply(303, [("Location", self.storage.origin + "/page")])
         repo = self.store.repos.get(name)
         items = list(repo.referrers.get(digest, [])) if repo else []
         wanted, headers = request.arg("artifactType"), []
@@ -219,8 +324,11 @@ class Engine:
         if not DIGEST.fullmatch(digest):
             return error(404 if ":" not in digest else 400, "DIGEST_INVALID",
                          "provided digest did not match uploaded content")
+        if digest.startswith("sha512:") and not self.profile.sha512:
+            return error(400, "DIGEST_INVALID", "unsupported digest algorithm")
         if request.method == "DELETE":
-            if not self.profile.delete:
+            if not self.profile.delete or self.profile.read_only or \
+                    self.profile.delete_blob != 202:
                 return _unsupported()
             gone = self.store.delete_blob(name, digest)
             return Reply(202) if gone else _unknown_blob(digest)
@@ -243,7 +351,27 @@ class Engine:
         return self.uploads.start(request, name)
 
     def do_upload(self, request, name, session):
-        return self.uploads.go_on(request, name, session)
+        return self.uploads.go_on(request, session, name)
+
+
+def _front_page():
+    return text(413, PAGE, "text/html", [("Connection", "close")])
+
+
+def _without_codes(reply):
+    """The errors as Artifactory puts them: {"status": 404, "message": "…"}."""
+    try:
+        body = json.loads(b"".join(reply.content.slices(0, reply.content.size)))
+        errors = [{"status": reply.status, "message": e["message"]}
+                  for e in body["errors"]]
+    except (ValueError, KeyError, TypeError):
+        return
+    reply.set_body(json.dumps({"errors": errors}).encode())
+
+
+def _unknown_repository(status, message):
+    code = {401: "UNAUTHORIZED", 403: "DENIED"}.get(status, "NAME_UNKNOWN")
+    return error(status, code, message)
 
 
 def _needs(request, handler, match):

@@ -25,6 +25,15 @@ them are (0: all that follow).  What it does, any of these together:
   huge_headers: n            n bytes of headers more
   redirect: {"status", "url"}
   expire: ["tokens", "urls"] what was given out before is worthless from now
+
+What comes in can be spoilt as well:
+
+  refuse: true               the body is left unread, and then the connection ends
+  cut_request: {"at": k, "how": "fin"|"rst"}  close after k bytes of the body
+  lose_session: true         the upload session is gone
+  take: k                    k bytes of the body are stored, the rest is dropped
+  digest_invalid: true       a good blob is refused, and the session dropped
+  not_stored: true           201, but nothing is there
 """
 import gzip
 import itertools

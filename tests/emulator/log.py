@@ -18,7 +18,7 @@ class Log:
             "method": request.method, "target": request.target,
             "path": request.path,
             "headers": {k.lower(): v for k, v in request.headers.items()},
-            "time": time.time(), "status": None, "sent": 0, "rule": None,
+            "time": time.time(), "status": None, "sent": 0, "received": 0, "rule": None,
             "end": None, "problem": None,
         }
         with self.lock:

@@ -48,7 +48,7 @@ class Profile:
     catalog_default: int = 100
     catalog_max: int = 1000
     link_style: str = "relative"        # relative, absolute, unquoted, extra, http
-    referrers: str = "off"              # off, on, unfiltered
+    referrers: str = "off"              # off, on, unfiltered, 303
 
     # Blobs
     redirect: int = 0                   # 0, 302, 303, 307, 308
@@ -59,17 +59,57 @@ class Profile:
     lying_416: bool = True              # 416 with the blob's Content-Length
     storage_auth: int = 400             # status for a forwarded Authorization
 
-    # Uploads
-    location: str = "absolute"          # absolute, relative
+    # Upload sessions (uploads.py)
+    location: str = "absolute"          # absolute, relative, http, elsewhere
+    upload_path: str = "uploads"        # uploads, upload (ghcr), outside (/v2/)
+    location_query: str = "state"       # state (changes each time), none, empty
+    range_style: str = "plain"          # plain 0-N, bytes, quay, none
+    stale_state: int = 404              # 404 drops the session, 416 keeps it
     single_post: bool = False
     check_chunk: bool = False           # Content-Range of a PATCH is checked
-    stale_state: int = 404              # 404 drops the session, 416 keeps it
+    wrong_chunk: int = 416              # its status then: 416, 404
+    told_416: bool = False              # 416 carries Location and Range
+    chunk_min: int = 0                  # all chunks but the last
+    chunk_min_told: bool = True         # OCI-Chunk-Min-Length
+    chunk_max: int = 0                  # of a PATCH with Content-Range
+    chunks: bool = True                 # False: no PATCH with Content-Range
+    second_stream: bool = True          # False: a later PATCH needs a range
+    partial_patch: str = "kept"         # what came before a cut: kept, lost
+    empty_put: int = 201                # e.g. 500: the last bytes must be in it
+    put_body: int = 201                 # e.g. 400: they must not
+    mount: int = 201                    # 201, 202, 401, 404, 500, …
+    mount_any: bool = False             # without `from` all are searched
+    sha512: bool = True
+    keep_bytes: bool = True             # False: uploads are hashed and forgotten
+
+    # Push policy
+    must_exist: str = ""                # repository, project: else 404
+    missing_repo: int = 404             # or 401, 403
+    name_min: int = 1                   # components of a repository's name
+    name_max: int = 99
+    immutable: int = 0                  # 400, 403, 409, 412: of a tag's change
+    immutable_tags: str = ".*"
+    quota: int = -1                     # bytes of all blobs
+    quota_text: str = ("adding {size} B of storage resource, which when updated "
+                       "to current usage of {used} B will exceed the configured "
+                       "upper limit of {quota} B.")
+    body_limit: int = 0                 # of a web server in front: 413, HTML
+    read_only: bool = False
+    manifest_limit: int = 4 << 20
+    manifest_too_large: int = 400       # or 413
+    docker_types: bool = True           # False: OCI manifests only
+    check_blobs: bool = True
+    check_children: bool = True
+    missing_blob: int = 400             # or 404
+    missing_blob_code: str = "MANIFEST_BLOB_UNKNOWN"
+    if_match: bool = False              # If-Match, If-None-Match of a manifest PUT
+    oci_subject: bool = False
     delete: bool = False
     delete_tag: int = 400               # 400 DIGEST_INVALID, 202, 405
-    read_only: bool = False
-    check_blobs: bool = True
-    oci_subject: bool = False
+    delete_blob: int = 202
+    delete_tagged: int = 202            # by digest, while tags point at it
     api_version: bool = True            # Docker-Distribution-Api-Version
+    error_style: str = "oci"            # oci, artifactory (no codes)
 
     def update(self, values):
         """Sets switches by name; an unknown name is an error."""
@@ -90,6 +130,50 @@ PROFILES = {
     "basic": dict(auth="basic", users=USERS),
     "redirect": dict(redirect=307),
     "referrers": dict(referrers="on", oci_subject=True, tags_paged=True),
+
+    # As the vendors take a push, but without their authentication.
+    "hub": dict(catalog_status=401, redirect=307, tags_paged=True),
+    "gar": dict(location="relative", upload_path="outside", location_query="none",
+                range_style="none", chunks=False, redirect=302, name_min=3,
+                referrers="on", oci_subject=True, delete=True, delete_tag=202,
+                delete_tagged=400),
+    "gcr": dict(location="relative", upload_path="outside", location_query="none",
+                range_style="none", chunks=False, redirect=302, name_min=2,
+                delete=True, delete_tag=202, delete_tagged=400),
+    "ecr": dict(location_query="none", must_exist="repository", mount=202,
+                chunk_min=5 << 20, chunk_min_told=False, chunk_max=20 << 20,
+                redirect=307, redirect_head=False, tags_paged=True, tags_max=1000,
+                referrers="on", oci_subject=True),
+    "acr": dict(location="relative", redirect=307, tags_paged=True, mount_any=True,
+                check_chunk=True, stale_state=416, referrers="on",
+                oci_subject=True, delete=True, delete_tag=405),
+    "gitlab": dict(redirect=307, catalog_status=401, tags_paged=True, name_min=2,
+                   stale_state=416, check_chunk=True, delete=True, delete_tag=202),
+    "ghcr": dict(location="relative", upload_path="upload", location_query="none",
+                 chunk_max=4 << 20, check_chunk=True, wrong_chunk=404,
+                 redirect=307, redirect_head=False, catalog_status=404,
+                 referrers="303", tags_paged=True, name_min=2),
+    "quay": dict(location_query="none", range_style="quay", check_chunk=True,
+                 told_416=True, redirect=302, tags_paged=True, tags_max=100,
+                 referrers="on", oci_subject=True, delete=True, delete_tag=202,
+                 delete_blob=405),
+    "harbor": dict(must_exist="project", catalog_status=401, tags_paged=True,
+                   check_chunk=True, stale_state=416, referrers="on",
+                   oci_subject=True, name_min=2, delete=True, delete_tag=202),
+    "zot": dict(location="relative", location_query="none", check_chunk=True,
+                mount_any=True, referrers="on", oci_subject=True, single_post=True,
+                tags_paged=True, delete=True, delete_tag=202, docker_types=False),
+    "gitea": dict(location="relative", location_query="none", check_chunk=True,
+                  second_stream=False, single_post=True, mount_any=True,
+                  missing_blob=404, missing_blob_code="BLOB_UNKNOWN", name_min=2,
+                  manifest_limit=10 << 20, manifest_too_large=413,
+                  tags_paged=True, delete=True, delete_tag=202),
+    "nexus": dict(location="http", location_query="none", mount_any=True,
+                  missing_blob_code="BLOB_UNKNOWN", missing_blob=404,
+                  delete=True, delete_tag=202),
+    "artifactory": dict(error_style="artifactory", location_query="none",
+                        must_exist="project", name_min=2, missing_blob=404,
+                        token_post=401, delete=True, delete_tag=202),
 }
 
 

@@ -9,6 +9,10 @@ from emulator.store import BytesContent
 EMPTY = BytesContent(b"")
 
 
+class TooLarge(Exception):
+    """The body goes past the request's limit."""
+
+
 class Request:
     """One request: method, decoded path, query, headers and a body reader."""
 
@@ -20,7 +24,12 @@ class Request:
         self.query = parse_qs(parts.query, keep_blank_values=True)
         self.headers = headers
         self.origin = origin            # scheme://host:port as the client said
+        self.fault = {}                 # the rule that spoils it
+        self.limit = 0                  # bytes of the body, if it has one
         self._reader = reader
+        self.length = headers.get("Content-Length")
+        self.has_body = self.length not in (None, "0") or \
+            "Transfer-Encoding" in headers
 
     def arg(self, name, default=None):
         return self.query.get(name, [default])[0]
@@ -28,8 +37,12 @@ class Request:
     def body(self):
         """Yields the pieces of the request body, once."""
         reader, self._reader = self._reader, None
-        if reader is not None:
-            yield from reader()
+        got = 0
+        for piece in reader() if reader is not None else ():
+            got += len(piece)
+            if self.limit and got > self.limit:
+                raise TooLarge
+            yield piece
 
     def body_bytes(self, limit=16 << 20):
         data = bytearray()

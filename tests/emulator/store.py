@@ -8,7 +8,9 @@ from any thread.
 import bisect
 import hashlib
 import json
+import os
 import random
+import tempfile
 import threading
 import uuid
 from dataclasses import dataclass, field
@@ -66,6 +68,67 @@ class FileContent:
                 length -= len(data)
 
 
+class Spool:
+    """Bytes on their way in: appended, hashed, and kept in memory only while
+    they are few.  The file has no name, so it needs no removal."""
+
+    MEMORY = 1 << 20
+
+    def __init__(self, keep=True):
+        self.size = 0
+        self.keep = keep
+        self.data = bytearray()
+        self.file = None
+        names = ["sha256"] if keep else ["sha256", "sha512"]
+        self.hashes = {n: hashlib.new(n) for n in names}
+
+    def append(self, piece):
+        for h in self.hashes.values():
+            h.update(piece)
+        self.size += len(piece)
+        if not self.keep:
+            return
+        if self.file is None and self.size <= self.MEMORY:
+            self.data += piece
+            return
+        if self.file is None:
+            self.file = tempfile.TemporaryFile(buffering=0)
+            self.file.write(self.data)
+            self.data = bytearray()
+        self.file.write(piece)
+
+    def truncate(self, size):
+        """Forgets what came after `size` bytes."""
+        kept = list(self.content().slices(0, size))
+        self.__init__(self.keep)
+        for piece in kept:
+            self.append(piece)
+
+    def digest(self, algorithm):
+        if algorithm not in self.hashes:
+            return digest_of(self.content(), algorithm)
+        return f"{algorithm}:{self.hashes[algorithm].hexdigest()}"
+
+    def content(self):
+        if not self.keep:
+            return PatternContent(self.size)
+        return OpenContent(self.file, self.size) if self.file \
+            else BytesContent(self.data)
+
+
+class OpenContent:
+    """A content in an open file."""
+
+    def __init__(self, file, size):
+        self.file = file
+        self.size = size
+
+    def slices(self, off, length):
+        for at in range(off, off + length, SLICE):
+            yield memoryview(os.pread(self.file.fileno(),
+                                      min(SLICE, off + length - at), at))
+
+
 def digest_of(content, algorithm="sha256"):
     """The digest of a content, e.g. "sha256:…"."""
     h = hashlib.new(algorithm)
@@ -92,8 +155,10 @@ class Repo:
 class Session:
     """One upload: the bytes so far and the serial number of its last state."""
     repo: str
-    data: bytearray = field(default_factory=bytearray)
+    spool: Spool = field(default_factory=Spool)
     serial: int = 0
+    patches: int = 0
+    short_chunk: bool = False      # the last one was below the minimum
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -103,6 +168,7 @@ class Store:
         self.contents = {}
         self.repos = {}
         self.sessions = {}
+        self.session_repos = {}    # of those that are over, too
         self.repo_order = None
         self.commits = []          # what was accepted, in order
 
@@ -116,6 +182,14 @@ class Store:
             self.repo(repo).blobs.add(digest)
             self.commits.append(("blob", repo, digest))
         return digest
+
+    def used(self):
+        """Bytes of all that some repository holds."""
+        with self.lock:
+            held = set()
+            for entry in self.repos.values():
+                held |= entry.blobs
+            return sum(self.contents[d].size for d in held)
 
     def add_manifest(self, repo, body, media_type, tag=None, digest=None):
         content = BytesContent(body)
@@ -155,10 +229,12 @@ class Store:
                 return self.contents.get(digest)
         return None
 
-    def mount(self, repo, digest, source):
+    def mount(self, repo, digest, source=None):
+        """source: a repository, or None for any."""
         with self.lock:
-            entry = self.repos.get(source)
-            if entry is None or digest not in entry.blobs:
+            names = self.repos if source is None else [source]
+            if not any(digest in self.repos[n].blobs
+                       for n in names if n in self.repos):
                 return False
             self.repo(repo).blobs.add(digest)
             self.commits.append(("mount", repo, digest))
@@ -231,16 +307,17 @@ class Store:
             return True
 
     # -- uploads ------------------------------------------------------------
-    def open_session(self, repo):
+    def open_session(self, repo, keep=True):
         name = str(uuid.uuid4())
         with self.lock:
-            self.sessions[name] = Session(repo)
+            self.sessions[name] = Session(repo, Spool(keep))
+            self.session_repos[name] = repo
         return name
 
-    def session(self, name, repo):
+    def session(self, name, repo=None):
         with self.lock:
             s = self.sessions.get(name)
-            return s if s is not None and s.repo == repo else None
+            return s if s is not None and repo in (None, s.repo) else None
 
     def drop_session(self, name):
         with self.lock:

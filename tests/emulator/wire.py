@@ -20,6 +20,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def serve(self):
         self.unread = self._body_length() != 0
+        self.begun = False
+        self.fault = {}
         request = Request(self.command, self.path, self.headers, self._read_body,
                           self._origin())
         self.entry = self.server.log.start(
@@ -38,7 +40,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self, request):
         rule = self.server.faults.find(self.server.where, request)
-        sender = Sender(self, self.entry, rule)
+        sender = self.sender = Sender(self, self.entry, rule)
+        if rule is not None:
+            self.fault = request.fault = rule.spec
         if rule is None:
             reply = self._work(request)
         else:
@@ -84,7 +88,17 @@ class Handler(BaseHTTPRequestHandler):
         return int(self.headers.get("Content-Length") or 0)
 
     def _read_body(self):
+        """The pieces of the body, counted, and cut where a rule says so."""
+        cut, self.begun = self.fault.get("cut_request"), True
+        for piece in self._read_pieces():
+            left = cut["at"] - self.entry["received"] if cut else len(piece) + 1
+            self.entry["received"] += min(left, len(piece))
+            yield piece[:left]
+            if left <= len(piece):
+                self.sender.end(cut.get("how", "fin"))
         self.unread = False
+
+    def _read_pieces(self):
         length = self._body_length()
         if length is None:
             yield from self._read_chunks()
@@ -108,12 +122,20 @@ class Handler(BaseHTTPRequestHandler):
             yield piece
 
     def _drain(self):
-        """Reads what the engine left of a body, or gives the connection up."""
-        if self.unread and (self._body_length() or 0) <= 1 << 20:
+        """Reads what the engine left of a body, or gives the connection up:
+        with a reset, or only after the client could read the answer."""
+        small = (self._body_length() or 0) <= 1 << 20
+        if self.unread and self.fault.get("refuse"):
+            self.close_connection = True
+        elif self.unread and small and not self.begun:
             for _ in self._read_body():
                 pass
         elif self.unread:
             self.close_connection = True
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(2)
+            while self.connection.recv(PIECE):
+                pass
 
     def log_message(self, format, *args):
         pass
