@@ -295,3 +295,31 @@ bool evict_disk_full(struct store *s, uint64_t now_ms)
 	s->full_ms = now_ms;
 	return false;
 }
+
+bool evict_has_room(struct store *s, uint64_t need_bytes)
+{
+	uint64_t free_bytes;
+
+	/* Where that cannot be told, the write will. */
+	return storedir_free(s, &free_bytes) < 0 ||
+	       free_bytes >= s->min_free_bytes + need_bytes;
+}
+
+bool evict_for(struct store *s, uint64_t need_bytes, uint64_t now_ms)
+{
+	uint64_t floor = s->min_free_bytes + need_bytes, free_bytes = 0, bytes;
+
+	if (evict_has_room(s, need_bytes))
+		return true;
+	(void)storedir_free(s, &free_bytes);
+	pthread_mutex_lock(&s->lock);
+	bytes = s->bytes;
+	pthread_mutex_unlock(&s->lock);
+	/* More than is needed now: the next need is near. */
+	bytes = evict_target(bytes, UINT64_MAX, free_bytes,
+			     floor + ROOM_BYTES_MAX);
+	evict_to(s, bytes, now_ms, true);
+	if (!evict_has_room(s, need_bytes))
+		treefile_evict(s, need_bytes);
+	return evict_has_room(s, need_bytes);
+}

@@ -4,6 +4,7 @@
  * The insides of a store, shared by the files of this folder.
  *
  * Locks, in the order in which they are taken:
+ *   staging     whoever reserves disk for a file being written
  *   saving      one saver of maps at a time; may be held for an fdatasync
  *   maintenance whoever takes chunks away or writes their rows; short
  *   opening     who joins or leaves the table of open blobs
@@ -32,12 +33,13 @@ struct store {
 	/* Constant while open. */
 	char *dir; /* absolute; NULL: in memory */
 	uint64_t size_bytes, min_free_bytes;
+	uint64_t spool_bytes; /* of all stages; 0: no limit */
 	struct db *db;
 	int dirfd; /* -1: in memory; replaced in place by dup3 */
 	int lockfd;
 	pid_t pid; /* that opened it */
 
-	pthread_mutex_t saving, maintenance, opening, lock;
+	pthread_mutex_t staging, saving, maintenance, opening, lock;
 
 	/* Protected by lock. */
 	pthread_cond_t changed; /* a claim, a pass of the hash, a reset ended */
@@ -55,6 +57,8 @@ struct store {
 	uint64_t warned_ms; /* when a failed write was last logged; or 0 */
 	bool starved;  /* less than min_free_bytes free and nothing to evict */
 	bool no_punch; /* the file system cannot punch holes */
+	uint64_t stages, stage_bytes; /* files being written, their sizes */
+	uint64_t stage_warned_ms;     /* when one was last refused room; or 0 */
 
 	/* Protected by lock; for the janitor. */
 	pthread_t janitor;
@@ -127,9 +131,14 @@ bool blobfile_has_hole(int fd, uint64_t from, uint64_t len);
 /* --- treefile.c: files of trees --- */
 /* Removes what nobody is building any more. */
 void treefile_sweep(struct store *s);
-/* Least recently used first, until both limits are met. */
-void treefile_evict(struct store *s);
+/* Least recently used first, until both limits are met, and so much more is
+ * free. */
+void treefile_evict(struct store *s, uint64_t need_bytes);
 void treefile_stats(struct store *s, uint64_t *ret_trees, uint64_t *ret_bytes);
+
+/* --- stage.c --- */
+/* Removes what an earlier run left in DIR/spool. */
+void stage_sweep(struct store *s);
 
 /* --- rows_blob.c --- */
 struct blob_row {
@@ -238,3 +247,7 @@ void evict_check(struct store *s, uint64_t now_ms);
 bool evict_make_room(struct store *s, uint64_t now_ms);
 /* After a write found the disk full: true: some room was made. */
 bool evict_disk_full(struct store *s, uint64_t now_ms);
+/* Is so much free besides min_free_bytes? */
+bool evict_has_room(struct store *s, uint64_t need_bytes);
+/* Sees to it, sparing nothing; false: it cannot be had. */
+bool evict_for(struct store *s, uint64_t need_bytes, uint64_t now_ms);

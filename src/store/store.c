@@ -35,6 +35,7 @@ static void destroy(struct store *s)
 	pthread_mutex_destroy(&s->opening);
 	pthread_mutex_destroy(&s->maintenance);
 	pthread_mutex_destroy(&s->saving);
+	pthread_mutex_destroy(&s->staging);
 	free(s);
 }
 AUTOPTR_DEFINE(store, destroy)
@@ -50,8 +51,10 @@ static int new_store(const struct store_config *cfg, struct store **ret)
 	s->pid = getpid();
 	s->size_bytes = cfg->size_bytes;
 	s->min_free_bytes = cfg->min_free_bytes;
+	s->spool_bytes = cfg->spool_bytes;
 	list_init(&s->open);
 	list_init(&s->trees);
+	pthread_mutex_init(&s->staging, NULL);
 	pthread_mutex_init(&s->saving, NULL);
 	pthread_mutex_init(&s->maintenance, NULL);
 	pthread_mutex_init(&s->opening, NULL);
@@ -118,7 +121,8 @@ int store_open(const struct store_config *cfg, struct store **ret, int *ret_pid)
 		storedir_sweep(s);
 	}
 	treefile_sweep(s);
-	treefile_evict(s);
+	stage_sweep(s);
+	treefile_evict(s, 0);
 	metric_set(METRIC_CACHE_BYTES, (int64_t)s->bytes);
 	*ret = steal(&s);
 	return 0;
@@ -172,7 +176,7 @@ static void tidy(struct store *s)
 	starved = s->starved;
 	pthread_mutex_unlock(&s->lock);
 	if (starved)
-		treefile_evict(s);
+		treefile_evict(s, 0);
 	(void)maintain(s);
 	autolock(&s->saving);
 	chunk_release_idle(s, now > IDLE_MS ? now - IDLE_MS : 0, false);

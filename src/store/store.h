@@ -3,8 +3,10 @@
 /*
  * The cache on disk.  DIR/lock (one daemon at a time), DIR/meta.db (SQLite,
  * WAL, one connection, one mutex), DIR/blobs/ALG/xx/HEX (sparse files),
- * DIR/trees/KEY (what is inside layers; at most an eighth of size_bytes).
- * Nothing in it needs to survive: a damaged database is set aside as
+ * DIR/trees/KEY (what is inside layers; at most an eighth of size_bytes),
+ * DIR/spool (store/stage.h), DIR/journal.db (store/journal.h, which alone must
+ * survive).
+ * Of the rest nothing needs to survive: a damaged database is set aside as
  * meta.db.bad-TIME and made anew; a directory that cannot be used (read-only,
  * full) leaves a store in memory, with one warning.  Any thread.
  */
@@ -17,6 +19,8 @@ struct store_config {
 	const char *dir;	 /* NULL: in memory only */
 	uint64_t size_bytes;	 /* of blob data, evicted least recently used */
 	uint64_t min_free_bytes; /* left free on that file system */
+	uint64_t spool_bytes;	 /* of files being written (store/stage.h); 0:
+				    no limit */
 };
 
 struct store;

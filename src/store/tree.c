@@ -192,7 +192,7 @@ int tree_seal(struct tree *t)
 	if (r < 0)
 		log_warning("tree %s cannot be kept: %s", t->key, strerror(-r));
 	else
-		treefile_evict(t->s);
+		treefile_evict(t->s, 0);
 	return r;
 }
 

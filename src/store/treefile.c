@@ -339,9 +339,10 @@ static void evict_oversize(struct store *s, struct kept_list *l, uint64_t limit)
 	}
 }
 
-void treefile_evict(struct store *s)
+void treefile_evict(struct store *s, uint64_t need_bytes)
 {
 	uint64_t limit = s->size_bytes / LIMIT_SHARE, free_bytes = UINT64_MAX;
+	uint64_t floor = s->min_free_bytes + need_bytes;
 	autokept list = {0};
 	struct kept *k;
 
@@ -351,14 +352,13 @@ void treefile_evict(struct store *s)
 		limit = LIMIT_MIN;
 	evict_oversize(s, &list, limit);
 	(void)storedir_free(s, &free_bytes);
-	if (list.bytes <= limit && free_bytes >= s->min_free_bytes)
+	if (list.bytes <= limit && free_bytes >= floor)
 		return;
 	mark_open(s, &list);
 	qsort(list.all.v, list.all.len, sizeof(list.all.v[0]), by_use);
 	for (size_t i = 0; i < list.all.len; i++) {
 		k = &list.all.v[i];
-		if (list.bytes <= limit &&
-		    (k->open || free_bytes >= s->min_free_bytes))
+		if (list.bytes <= limit && (k->open || free_bytes >= floor))
 			break;
 		log_debug("tree %s: evicted", k->key);
 		treefile_remove(s, k->key);

@@ -215,7 +215,7 @@ static void test_starved(void **state)
 	seal_filled(f, "open", 10);
 	open = must_open(f, "open");
 	f->s->min_free_bytes = INT64_MAX;
-	treefile_evict(f->s);
+	treefile_evict(f->s, 0);
 	assert_false(tree_kept(f->s, "closed"));
 	assert_true(tree_kept(f->s, "open"));
 	f->s->min_free_bytes = 0;
