@@ -6,6 +6,8 @@
  *      |                                  ^
  *      +--(damage found while running)----+   once; the next time: in memory
  *
+ * One that must survive: dbkept.c.
+ *
  * One connection in exclusive locking mode: SQLite keeps the WAL's index on
  * the heap then (no shared memory file whose loss would be a SIGBUS), and its
  * checkpoint races between connections (fixed in 3.51.3) cannot happen.  Other
@@ -33,7 +35,7 @@
 #define DB_VALUE_MAX (16 << 20)
 #define DB_LOG_EVERY_MS 60000
 
-static int errno_of(int rc)
+int db_errno(int rc)
 {
 	switch (rc & 0xff) {
 	case SQLITE_OK:
@@ -52,22 +54,26 @@ static int errno_of(int rc)
 
 int db_error(struct db *db, int rc)
 {
-	int r = errno_of(rc);
+	int r = db_errno(rc);
 	uint64_t now = clock_ms();
 
 	if (r == -EBADMSG) {
 		db->bad = true;
 		r = -EIO;
 	}
+	/* What a failed sync has lost, the next one does not bring back. */
+	if (db->kept &&
+	    (rc == SQLITE_IOERR_FSYNC || rc == SQLITE_IOERR_DIR_FSYNC))
+		db->bad = true;
 	if (db->logged_ms && now - db->logged_ms < DB_LOG_EVERY_MS)
 		return r;
 	db->logged_ms = now;
-	log_warning("cache database: %s",
+	log_warning("%s: %s", db->title,
 		    db->sq ? sqlite3_errmsg(db->sq) : sqlite3_errstr(rc));
 	return r;
 }
 
-static void disconnect(struct db *db)
+void db_disconnect(struct db *db)
 {
 	for (size_t i = 0; i < db->statements_len; i++)
 		sqlite3_finalize(db->statements[i].st);
@@ -77,7 +83,7 @@ static void disconnect(struct db *db)
 }
 
 /* The file is not trusted: no triggers, views or functions of its making. */
-static int harden(sqlite3 *sq)
+int db_harden(sqlite3 *sq)
 {
 	static const struct {
 		int option, on;
@@ -90,6 +96,12 @@ static int harden(sqlite3 *sq)
 		{SQLITE_DBCONFIG_DQS_DML, 0},
 		{SQLITE_DBCONFIG_DQS_DDL, 0},
 	};
+	static const char pragmas[] = "PRAGMA trusted_schema=OFF;"
+				      "PRAGMA mmap_size=0;"
+				      "PRAGMA cell_size_check=ON;"
+				      "PRAGMA temp_store=MEMORY;"
+				      "PRAGMA cache_size=-4096;"
+				      "PRAGMA locking_mode=EXCLUSIVE;";
 	int rc = SQLITE_OK;
 
 	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
@@ -100,33 +112,24 @@ static int harden(sqlite3 *sq)
 	sqlite3_limit(sq, SQLITE_LIMIT_LENGTH, DB_VALUE_MAX);
 	sqlite3_limit(sq, SQLITE_LIMIT_ATTACHED, 0);
 	sqlite3_busy_timeout(sq, DB_BUSY_MS);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(sq, pragmas, NULL, NULL, NULL);
 	return rc;
 }
 
 static int pragmas(sqlite3 *sq, bool in_memory)
 {
-	static const char common[] = "PRAGMA trusted_schema=OFF;"
-				     "PRAGMA mmap_size=0;"
-				     "PRAGMA cell_size_check=ON;"
-				     "PRAGMA temp_store=MEMORY;"
-				     "PRAGMA cache_size=-4096;"
-				     "PRAGMA locking_mode=EXCLUSIVE;";
 	/* Pages of 4096 bytes: 64 MiB in memory, 1 GiB on disk. */
 	static const char memory[] = "PRAGMA max_page_count=16384;";
 	static const char disk[] = "PRAGMA journal_mode=WAL;"
 				   "PRAGMA synchronous=NORMAL;"
 				   "PRAGMA journal_size_limit=16777216;"
 				   "PRAGMA max_page_count=262144;";
-	int rc = sqlite3_exec(sq, common, NULL, NULL, NULL);
 
-	if (rc == SQLITE_OK)
-		rc = sqlite3_exec(sq, in_memory ? memory : disk, NULL, NULL,
-				  NULL);
-	return rc;
+	return sqlite3_exec(sq, in_memory ? memory : disk, NULL, NULL, NULL);
 }
 
-/* First column of the first row; -1 if there is none. */
-static int get_one(sqlite3 *sq, const char *sql, int64_t *ret)
+int db_get_one(sqlite3 *sq, const char *sql, int64_t *ret)
 {
 	sqlite3_stmt *st = NULL;
 	int rc = sqlite3_prepare_v2(sq, sql, -1, &st, NULL);
@@ -138,10 +141,10 @@ static int get_one(sqlite3 *sq, const char *sql, int64_t *ret)
 		rc = SQLITE_OK;
 	}
 	sqlite3_finalize(st);
-	return errno_of(rc);
+	return db_errno(rc);
 }
 
-static int quick_check(sqlite3 *sq)
+int db_quick_check(sqlite3 *sq)
 {
 	sqlite3_stmt *st = NULL;
 	int rc = sqlite3_prepare_v2(sq, "PRAGMA quick_check(1)", -1, &st, NULL);
@@ -155,7 +158,7 @@ static int quick_check(sqlite3 *sq)
 		if (text && strcmp(text, "ok") == 0)
 			r = 0;
 	} else {
-		r = errno_of(rc);
+		r = db_errno(rc);
 	}
 	sqlite3_finalize(st);
 	return r;
@@ -170,27 +173,27 @@ static int start_run(struct db *db)
 	int64_t clean = 0;
 	int r, rc;
 
-	r = get_one(db->sq, "SELECT clean FROM run WHERE id = 1", &clean);
+	r = db_get_one(db->sq, "SELECT clean FROM run WHERE id = 1", &clean);
 	if (r < 0)
 		return r;
 	db->unclean = clean != 1;
 	if (db->unclean && clean != -1) {
-		r = quick_check(db->sq);
+		r = db_quick_check(db->sq);
 		if (r < 0)
 			return r;
 	}
 	rc = sqlite3_exec(db->sq, mark, NULL, NULL, NULL);
-	return errno_of(rc);
+	return db_errno(rc);
 }
 
-static int open_schema(sqlite3 *sq)
+static int open_schema(sqlite3 *sq, const struct schema *schema)
 {
 	int64_t objects = 0;
-	int r = get_one(sq, "SELECT count(*) FROM sqlite_schema", &objects);
+	int r = db_get_one(sq, "SELECT count(*) FROM sqlite_schema", &objects);
 
 	if (r == 0 && objects == 0)
-		return schema_create(sq);
-	return r < 0 ? r : schema_check(sq);
+		return schema_create(sq, schema);
+	return r < 0 ? r : schema_check(sq, schema);
 }
 
 /* 0; -EBADMSG: what is there is not a sound database of ours; or -errno. */
@@ -208,20 +211,20 @@ static int connect_to(struct db *db, const char *path)
 		flags |= SQLITE_OPEN_NOFOLLOW;
 	rc = sqlite3_open_v2(path ? path : ":memory:", &db->sq, flags, NULL);
 	if (rc == SQLITE_OK)
-		rc = harden(db->sq);
+		rc = db_harden(db->sq);
 	if (rc == SQLITE_OK)
 		rc = pragmas(db->sq, !path);
-	r = errno_of(rc);
+	r = db_errno(rc);
 	if (r == 0)
-		r = open_schema(db->sq);
+		r = open_schema(db->sq, db->schema);
 	if (r == 0)
 		r = start_run(db);
 	if (r < 0) {
 		if (r != -EBADMSG)
-			log_warning("cache database: %s",
+			log_warning("%s: %s", db->title,
 				    db->sq ? sqlite3_errmsg(db->sq)
 					   : sqlite3_errstr(rc));
-		disconnect(db);
+		db_disconnect(db);
 	}
 	return r;
 }
@@ -291,7 +294,7 @@ static void replace(struct db *db)
 {
 	int r = -EIO;
 
-	disconnect(db);
+	db_disconnect(db);
 	db->bad = false;
 	db->generation++;
 	if (db->path && !db->in_memory && db->replaced++ == 0) {
@@ -300,25 +303,37 @@ static void replace(struct db *db)
 			r = connect_file(db);
 	}
 	if (r < 0) {
-		log_warning("cache database: going on in memory");
+		log_warning("%s: going on in memory", db->title);
 		connect_memory(db);
 	}
 }
 
-int db_open(const char *path, struct db **ret)
+int db_new(const char *path, struct db **ret)
 {
 	struct db *db = calloc(1, sizeof(*db));
-	int r;
 
 	if (!db)
 		return -ENOMEM;
 	pthread_mutex_init(&db->lock, NULL);
-	if (path) {
-		db->path = strdup(path);
-		r = db->path ? connect_file(db) : -ENOMEM;
-	} else {
-		r = connect_memory(db);
+	db->path = path ? strdup(path) : NULL;
+	if (path && !db->path) {
+		db_close(db);
+		return -ENOMEM;
 	}
+	*ret = db;
+	return 0;
+}
+
+int db_open(const char *path, struct db **ret)
+{
+	struct db *db;
+	int r = db_new(path, &db);
+
+	if (r < 0)
+		return r;
+	db->title = "cache database";
+	db->schema = &schema_cache;
+	r = path ? connect_file(db) : connect_memory(db);
 	if (r < 0) {
 		db_close(db);
 		return r == -EBADMSG ? -EIO : r;
@@ -327,14 +342,19 @@ int db_open(const char *path, struct db **ret)
 	return 0;
 }
 
+static void mark_clean(struct db *db)
+{
+	if (db->sq && !db->bad && !db->kept)
+		sqlite3_exec(db->sq, "INSERT OR REPLACE INTO run VALUES(1, 1)",
+			     NULL, NULL, NULL);
+}
+
 void db_close(struct db *db)
 {
 	if (!db)
 		return;
-	if (db->sq && !db->bad)
-		sqlite3_exec(db->sq, "INSERT OR REPLACE INTO run VALUES(1, 1)",
-			     NULL, NULL, NULL);
-	disconnect(db);
+	mark_clean(db);
+	db_disconnect(db);
 	pthread_mutex_destroy(&db->lock);
 	free(db->path);
 	free(db);
@@ -352,10 +372,9 @@ int db_reopen(struct db *db)
 	/* What was in a lost file, or in memory, is gone. */
 	if (db->in_memory || lstat(db->path, &st) < 0)
 		db->generation++;
-	else if (db->sq && !db->bad)
-		sqlite3_exec(db->sq, "INSERT OR REPLACE INTO run VALUES(1, 1)",
-			     NULL, NULL, NULL);
-	disconnect(db);
+	else
+		mark_clean(db);
+	db_disconnect(db);
 	db->bad = false;
 	r = connect_file(db);
 	if (r < 0) {
@@ -388,7 +407,7 @@ struct db *db_lock(struct db *db)
 
 void db_unlock(struct db *db)
 {
-	if (db->bad)
+	if (db->bad && !db->kept)
 		replace(db);
 	pthread_mutex_unlock(&db->lock);
 }

@@ -12,10 +12,27 @@
 #include "util/auto.h"
 
 struct db;
+struct schema;
 struct sqlite3_stmt;
 
 /* NULL path: in memory.  A damaged or foreign file is set aside first. */
 int db_open(const char *path, struct db **ret);
+/*
+ * One that must survive: what was committed is on the disk (synchronous=FULL),
+ * and the file is never set aside nor replaced by memory.  A failure has its
+ * reason in *ret_why.  Once damage is found, or a sync failed, all is -EIO.
+ */
+struct db_kept {
+	const char *path, *title; /* the latter is kept by pointer */
+	const struct schema *schema;
+};
+int db_open_kept(const struct db_kept *k, struct db **ret,
+		 const char **ret_why);
+/* Of a kept one, with the lock held: is all -EIO from now on? */
+bool db_is_bad(const struct db *db);
+/* Of a kept one, with the lock held, outside of a transaction: what is
+ * committed from now on may, or may not, be lost with the power. */
+void db_set_durable(struct db *db, bool durable);
 /* Marks a clean stop.  NULL is fine. */
 void db_close(struct db *db);
 /* Closes and opens again: after a fork, or when the file's directory is new. */

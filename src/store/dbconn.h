@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* What db.c and query.c share: the connection itself. */
+/* What db.c, dbkept.c and query.c share: the connection itself. */
 #include <pthread.h>
 
 #include "store/db.h"
@@ -9,8 +9,13 @@
 
 struct sqlite3;
 
+struct schema;
+
 struct db {
-	char *path; /* NULL: was opened in memory */
+	char *path;	   /* NULL: was opened in memory */
+	const char *title; /* for the log */
+	const struct schema *schema;
+	bool kept; /* see db_open_kept */
 	pthread_mutex_t lock;
 	/* All below protected by lock. */
 	struct sqlite3 *sq;
@@ -29,3 +34,13 @@ struct db {
 
 /* Logs (not more than once a minute), notes damage; the -errno. */
 int db_error(struct db *db, int rc);
+
+/* Without a connection yet. */
+int db_new(const char *path, struct db **ret);
+void db_disconnect(struct db *db);
+int db_errno(int rc); /* -EBADMSG: damaged, or no database */
+/* The file is not trusted, and nobody else's: returns SQLite's code. */
+int db_harden(struct sqlite3 *sq);
+/* First column of the first row; -1 if there is none. */
+int db_get_one(struct sqlite3 *sq, const char *sql, int64_t *ret);
+int db_quick_check(struct sqlite3 *sq);

@@ -16,7 +16,7 @@
 
 /* Sorted by the object's name.  `digest` is the algorithm's byte and the raw
  * digest; `wall` seconds since 1970; `sum` see rows_blob.c. */
-static const char *const statements[] = {
+static const char *const cache_statements[] = {
 	"CREATE TABLE blob(id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE,"
 	" size INTEGER NOT NULL, bytes INTEGER NOT NULL,"
 	" verified INTEGER NOT NULL, used INTEGER NOT NULL)",
@@ -43,7 +43,14 @@ static const char *const statements[] = {
 	" wall INTEGER NOT NULL,"
 	" PRIMARY KEY(host, repository, identity, name)) WITHOUT ROWID",
 };
-#define STATEMENTS (sizeof(statements) / sizeof(statements[0]))
+
+const struct schema schema_cache = {
+	.application_id = 0x72667331, /* "rfs1" */
+	.version = 1,
+	.statements = cache_statements,
+	.statements_len =
+		sizeof(cache_statements) / sizeof(cache_statements[0]),
+};
 
 static void auto_finalize(sqlite3_stmt **st)
 {
@@ -80,7 +87,7 @@ static int get_pragma(sqlite3 *sq, const char *sql, int64_t *ret)
 	return 0;
 }
 
-int schema_check(struct sqlite3 *sq)
+int schema_check(struct sqlite3 *sq, const struct schema *schema)
 {
 	static const char sql[] = "SELECT sql FROM sqlite_schema "
 				  "WHERE sql IS NOT NULL ORDER BY name";
@@ -94,7 +101,7 @@ int schema_check(struct sqlite3 *sq)
 		r = get_pragma(sq, "PRAGMA user_version", &version);
 	if (r < 0)
 		return r;
-	if (id != SCHEMA_APPLICATION_ID || version != SCHEMA_VERSION)
+	if (id != schema->application_id || version != schema->version)
 		return -EBADMSG;
 	rc = sqlite3_prepare_v2(sq, sql, -1, &st, NULL);
 	if (rc != SQLITE_OK)
@@ -102,31 +109,46 @@ int schema_check(struct sqlite3 *sq)
 	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
 		const void *text = sqlite3_column_text(st, 0);
 
-		if (n == STATEMENTS || !text ||
-		    strcmp(text, statements[n]) != 0)
+		if (n == schema->statements_len || !text ||
+		    strcmp(text, schema->statements[n]) != 0)
 			return -EBADMSG;
 		n++;
 	}
 	if (rc != SQLITE_DONE)
 		return sqlite_errno(rc);
-	return n == STATEMENTS ? 0 : -EBADMSG;
+	return n == schema->statements_len ? 0 : -EBADMSG;
 }
 
-int schema_create(struct sqlite3 *sq)
+int schema_create(struct sqlite3 *sq, const struct schema *schema)
 {
 	char pragmas[96];
 	int rc = sqlite3_exec(sq, "BEGIN IMMEDIATE", NULL, NULL, NULL);
 
 	snprintf(pragmas, sizeof(pragmas),
 		 "PRAGMA application_id = %d; PRAGMA user_version = %d",
-		 SCHEMA_APPLICATION_ID, SCHEMA_VERSION);
+		 schema->application_id, schema->version);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_exec(sq, pragmas, NULL, NULL, NULL);
-	for (size_t i = 0; rc == SQLITE_OK && i < STATEMENTS; i++)
-		rc = sqlite3_exec(sq, statements[i], NULL, NULL, NULL);
+	for (size_t i = 0; rc == SQLITE_OK && i < schema->statements_len; i++)
+		rc = sqlite3_exec(sq, schema->statements[i], NULL, NULL, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_exec(sq, "COMMIT", NULL, NULL, NULL);
 	if (rc != SQLITE_OK)
 		sqlite3_exec(sq, "ROLLBACK", NULL, NULL, NULL);
 	return rc == SQLITE_OK ? 0 : sqlite_errno(rc);
+}
+
+const char *schema_why(struct sqlite3 *sq, const struct schema *schema)
+{
+	int64_t id = 0, version = 0;
+
+	if (get_pragma(sq, "PRAGMA application_id", &id) < 0 ||
+	    get_pragma(sq, "PRAGMA user_version", &version) < 0)
+		return "is damaged";
+	if (id != schema->application_id)
+		return "is not ours";
+	if (version > schema->version)
+		return "was written by a newer version";
+	return version < schema->version ? "was written by an older version"
+					 : "is damaged";
 }

@@ -1,16 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * The tables.  A file whose schema is not word for word this one is not ours:
- * nothing in it needs to survive, so it is set aside instead of migrated.
+ * The tables of a database.  A file whose schema is not word for word the
+ * expected one is not ours, or of another version: nothing is migrated.
  */
+#include <stddef.h>
+
 struct sqlite3;
 
-/* In the database's header: "rfs1", and the version of the tables. */
-#define SCHEMA_APPLICATION_ID 0x72667331
-#define SCHEMA_VERSION 1
+struct schema {
+	/* In the database's header; four letters, and the tables' version. */
+	int application_id, version;
+	/* CREATE statements, sorted by the object's name. */
+	const char *const *statements;
+	size_t statements_len;
+};
+extern const struct schema schema_cache;
 
-/* 0; or -EBADMSG: not our tables; or -EIO: could not be read. */
-int schema_check(struct sqlite3 *sq);
+/* 0; or -EBADMSG: not these tables; or -EIO: could not be read. */
+int schema_check(struct sqlite3 *sq, const struct schema *schema);
 /* Makes the tables in an empty database. */
-int schema_create(struct sqlite3 *sq);
+int schema_create(struct sqlite3 *sq, const struct schema *schema);
+/* For people, why schema_check said no. */
+const char *schema_why(struct sqlite3 *sq, const struct schema *schema);

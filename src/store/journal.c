@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The file of the journal, and whether it can be relied on.
+ *
+ *   open --(damaged, foreign, other version, cannot be written)--> refuses
+ *     |
+ *     +--(damage, a sync that failed, or the file was taken away)--> refuses
+ *
+ * Nothing leads back but another mount.  SQLite goes on writing to a file that
+ * was deleted, so after each commit it is looked whether the names in the
+ * directory still lead to what was written.
+ */
+#include "store/journal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "store/journal_private.h"
+#include "store/schema.h"
+#include "store/state.h"
+#include "util/auto.h"
+#include "util/fd.h"
+#include "util/log.h"
+
+/* `sum` see journalrows.c. */
+static const char *const statements[] = {
+	"CREATE TABLE document(image INTEGER NOT NULL, digest BLOB NOT NULL,"
+	" mediatype TEXT NOT NULL, body BLOB NOT NULL, sum BLOB NOT NULL,"
+	" PRIMARY KEY(image, digest))",
+	"CREATE TABLE image(id INTEGER PRIMARY KEY, host TEXT NOT NULL,"
+	" repository TEXT NOT NULL, name TEXT NOT NULL, root BLOB NOT NULL,"
+	" mediatype TEXT NOT NULL, wall INTEGER NOT NULL,"
+	" error INTEGER NOT NULL, text TEXT NOT NULL, sum BLOB NOT NULL)",
+	("CREATE TABLE session(id INTEGER PRIMARY KEY, host TEXT NOT NULL,"
+	 " repository TEXT NOT NULL, url TEXT NOT NULL)"),
+};
+
+static const struct schema schema_journal = {
+	.application_id = 0x7266736a, /* "rfsj" */
+	.version = 1,
+	.statements = statements,
+	.statements_len = sizeof(statements) / sizeof(statements[0]),
+};
+
+static bool look(const struct journal *j, const char *name,
+		 struct journal_file *ret)
+{
+	struct stat st;
+
+	if (fstatat(j->s->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return false;
+	*ret = (struct journal_file){.dev = st.st_dev, .ino = st.st_ino};
+	return true;
+}
+
+static bool is_there(const struct journal *j, const char *name,
+		     const struct journal_file *file)
+{
+	struct journal_file now;
+
+	return look(j, name, &now) && now.dev == file->dev &&
+	       now.ino == file->ino;
+}
+
+bool journal_in_place(struct journal *j)
+{
+	return is_there(j, JOURNAL_FILE, &j->file) &&
+	       is_there(j, JOURNAL_WAL, &j->wal);
+}
+
+/* The file for SQLite to find: nobody else may read it. */
+static int make_file(struct store *s, const char **ret_why)
+{
+	autoclose int fd = fd_openat(s->dirfd, JOURNAL_FILE,
+				     O_RDWR | O_CREAT | O_NONBLOCK, 0600);
+	struct stat st;
+
+	if (fd < 0) {
+		*ret_why = strerror(-fd);
+		return fd;
+	}
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid()) {
+		*ret_why = "is not ours";
+		return -EPERM;
+	}
+	return 0;
+}
+
+static int next_id(struct db *db, const char *sql, int64_t *ret)
+{
+	autoquery q = query_start(db, sql);
+	int64_t last = 0;
+	int r = query_next(&q);
+
+	if (r > 0)
+		r = query_get_int(&q, 0, 0, INT64_MAX - 1, &last);
+	if (r == 0)
+		*ret = last + 1;
+	return r;
+}
+
+static int open_db(struct journal *j, const char **ret_why)
+{
+	autofree char *path = str_printf("%s/%s", j->s->dir, JOURNAL_FILE);
+	struct db_kept k = {
+		.path = path, .title = "journal", .schema = &schema_journal};
+	int r;
+
+	if (!path)
+		return -ENOMEM;
+	r = make_file(j->s, ret_why);
+	if (r == 0)
+		r = db_open_kept(&k, &j->db, ret_why);
+	if (r < 0)
+		return r;
+	*ret_why = "is damaged";
+	autodb(j->db);
+	r = next_id(j->db, "SELECT coalesce(max(id), 0) FROM image",
+		    &j->next_image);
+	if (r == 0)
+		r = next_id(j->db, "SELECT coalesce(max(id), 0) FROM session",
+			    &j->next_session);
+	if (r < 0)
+		return r;
+	j->first_session = j->next_session;
+	/* A new file's name is to survive, too. */
+	if (!look(j, JOURNAL_FILE, &j->file) ||
+	    !look(j, JOURNAL_WAL, &j->wal) ||
+	    (fsync(j->s->dirfd) < 0 && errno != EINVAL)) {
+		*ret_why = "cannot be relied on";
+		return -EIO;
+	}
+	return 0;
+}
+
+int journal_open(struct store *s, struct journal **ret)
+{
+	const char *why = "cannot be opened";
+	struct journal *j = calloc(1, sizeof(*j));
+	int r = -ENODEV;
+
+	if (!j)
+		return -ENOMEM;
+	j->s = s;
+	if (s->dirfd >= 0)
+		r = open_db(j, &why);
+	if (r < 0) {
+		db_close(steal(&j->db));
+		j->why = s->dirfd < 0 ? strdup("the cache has no disk")
+				      : str_printf("%s/%s: %s", s->dir,
+						   JOURNAL_FILE, why);
+		if (!j->why) {
+			free(j);
+			return -ENOMEM;
+		}
+		log_warning("nothing can be written: %s", j->why);
+	}
+	*ret = j;
+	return 0;
+}
+
+void journal_close(struct journal *j)
+{
+	if (!j)
+		return;
+	db_close(j->db);
+	free(j->why);
+	free(j);
+}
+
+int journal_check(struct journal *j, const char **ret_why)
+{
+	const char *why = j->why;
+
+	if (j->db) {
+		autodb(j->db);
+		if (db_is_bad(j->db))
+			why = "the journal is damaged, or its disk fails";
+		else if (!journal_in_place(j))
+			why = "the journal was taken away";
+	}
+	if (why && ret_why)
+		*ret_why = why;
+	return why ? -EROFS : 0;
+}
+
+int journal_begin(struct journal *j)
+{
+	if (db_is_bad(j->db) || !journal_in_place(j))
+		return -EROFS;
+	return db_begin(j->db);
+}
+
+int journal_end(struct journal *j, int r)
+{
+	r = db_end(j->db, r);
+	if (r < 0 || journal_in_place(j))
+		return r;
+	log_error("the journal was taken away while it was written");
+	return -EIO;
+}
