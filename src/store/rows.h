@@ -34,6 +34,9 @@ int tag_get(struct store *s, const char *host, const char *repository,
 	    const char *identity, const char *tag, struct tag_row *ret);
 int tag_forget(struct store *s, const char *host, const char *repository,
 	       const char *tag);
+/* All tags of the repository that name it. */
+int tag_forget_digest(struct store *s, const char *host, const char *repository,
+		      const struct digest *d);
 /* Calls with each tag's name; stops on a non-zero return and returns it.  The
  * callback must not call the store. */
 typedef int (*row_each)(void *arg, const char *name);
@@ -61,6 +64,12 @@ bool grant_has(struct store *s, const char *host, const char *repository,
 	       struct grant_row *ret /* or NULL */);
 int grant_forget(struct store *s, const char *host, const char *repository,
 		 const struct digest *d);
+/* All repositories of the host that are known to hold this blob, newest first,
+ * with whose identity; at most `max`.  Stops on non-zero and returns it. */
+typedef int (*grant_holder_fn)(void *arg, const char *repository,
+			       const char *identity);
+int grant_holders(struct store *s, const char *host, const struct digest *d,
+		  unsigned max, grant_holder_fn each, void *arg);
 typedef int (*grant_each_fn)(void *arg, const struct grant_row *row);
 int grant_each(struct store *s, const char *host, const char *repository,
 	       const char *identity, enum grant_kind kind, grant_each_fn each,

@@ -59,7 +59,8 @@ bool grant_has(struct store *s, const char *host, const char *repository,
 	autodb(s->db);
 	autoquery q = query_start(
 		s->db, "SELECT digest, kind, size FROM granted WHERE host=? "
-		       "AND repository=? AND identity=? AND digest=?");
+		       "AND repository=? AND identity=? AND digest=? "
+		       "ORDER BY kind");
 	uint8_t key[ROW_KEY_MAX];
 	struct grant_row row;
 
@@ -109,6 +110,32 @@ int grant_each(struct store *s, const char *host, const char *repository,
 		if (get_grant(&q, &row) < 0)
 			continue;
 		r = each(arg, &row);
+		if (r != 0)
+			return r;
+	}
+	return row_result(r);
+}
+
+int grant_holders(struct store *s, const char *host, const struct digest *d,
+		  unsigned max, grant_holder_fn each, void *arg)
+{
+	autodb(s->db);
+	autoquery q = query_start(
+		s->db, "SELECT repository, identity FROM granted WHERE host=? "
+		       "AND digest=? AND kind=? ORDER BY wall DESC LIMIT ?");
+	const char *repository, *identity;
+	uint8_t key[ROW_KEY_MAX];
+	int r;
+
+	query_text(&q, host);
+	query_blob(&q, key, row_key(d, key));
+	query_int(&q, GRANT_BLOB);
+	query_int(&q, max);
+	while ((r = query_next(&q)) > 0) {
+		if (query_get_text(&q, 0, ROW_NAME_MAX, &repository) < 0 ||
+		    query_get_text(&q, 1, ROW_NAME_MAX, &identity) < 0)
+			continue;
+		r = each(arg, repository, identity);
 		if (r != 0)
 			return r;
 	}

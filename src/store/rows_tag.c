@@ -71,6 +71,20 @@ int tag_forget(struct store *s, const char *host, const char *repository,
 	return row_result(query_run(&q));
 }
 
+int tag_forget_digest(struct store *s, const char *host, const char *repository,
+		      const struct digest *d)
+{
+	autodb(s->db);
+	autoquery q = query_start(s->db, "DELETE FROM tag WHERE host=? AND "
+					 "repository=? AND digest=?");
+	uint8_t key[ROW_KEY_MAX];
+
+	query_text(&q, host);
+	query_text(&q, repository);
+	query_blob(&q, key, row_key(d, key));
+	return row_result(query_run(&q));
+}
+
 /* Calls with the first column of each row. */
 static int each_name(struct query *q, row_each each, void *arg)
 {

@@ -287,6 +287,91 @@ static void test_grants(void **state)
 	assert_false(grant_has(s, "h", "r", "me", &d, NULL));
 }
 
+struct holders {
+	struct str text;
+	int stop; /* at the n-th */
+};
+
+static int add_holder(void *arg, const char *repository, const char *identity)
+{
+	struct holders *h = arg;
+
+	assert_int_equal(str_addf(&h->text, "%s:%s ", repository, identity), 0);
+	return --h->stop == 0 ? 42 : 0;
+}
+
+static void holders_are(struct store *s, const struct digest *d, unsigned max,
+			const char *expected)
+{
+	struct holders h = {.stop = 0};
+
+	assert_int_equal(grant_holders(s, "h", d, max, add_holder, &h), 0);
+	assert_string_equal(h.text.buf ? h.text.buf : "", expected);
+	str_done(&h.text);
+}
+
+static void set_wall(struct store *s, const char *sql)
+{
+	autodb(s->db);
+	assert_int_equal(db_exec(s->db, sql), 0);
+}
+
+static void test_holders(void **state)
+{
+	struct store *s = *state;
+	struct digest d = digest("d", HASH_SHA256),
+		      e = digest("e", HASH_SHA512);
+	struct grant_row row = {.kind = GRANT_BLOB, .size_bytes = 9};
+	struct holders h = {.stop = 2};
+
+	row.digest = d;
+	holders_are(s, &d, 9, "");
+	assert_int_equal(grant_put(s, "h", "a", "me", &row), 0);
+	assert_int_equal(grant_put(s, "h", "b", "you", &row), 0);
+	assert_int_equal(grant_put(s, "h", "c", "me", &row), 0);
+	assert_int_equal(grant_put(s, "i", "other", "me", &row), 0);
+	row.digest = e;
+	assert_int_equal(grant_put(s, "h", "else", "me", &row), 0);
+	/* A manifest cannot be mounted. */
+	row.digest = d;
+	row.kind = GRANT_MANIFEST;
+	assert_int_equal(grant_put(s, "h", "m", "me", &row), 0);
+	set_wall(s, "UPDATE granted SET wall=1000");
+	set_wall(s, "UPDATE granted SET wall=3000 WHERE repository='b'");
+	set_wall(s, "UPDATE granted SET wall=2000 WHERE repository='c'");
+	holders_are(s, &d, 9, "b:you c:me a:me ");
+	holders_are(s, &d, 2, "b:you c:me ");
+	holders_are(s, &e, 9, "else:me ");
+	assert_int_equal(grant_holders(s, "h", &d, 9, add_holder, &h), 42);
+	assert_string_equal(h.text.buf, "b:you c:me ");
+	str_done(&h.text);
+	set_wall(s, "UPDATE granted SET identity=x'00' WHERE repository='c'");
+	holders_are(s, &d, 9, "b:you a:me ");
+	assert_int_equal(grant_forget(s, "h", "b", &d), 0);
+	holders_are(s, &d, 9, "a:me ");
+}
+
+static void test_forget_digest(void **state)
+{
+	struct store *s = *state;
+	struct tag_row row = {.digest = digest("d", HASH_SHA256),
+			      .mediatype = "x/y"},
+		       other = row, got;
+
+	other.digest = digest("e", HASH_SHA256);
+	assert_int_equal(tag_put(s, "h", "r", "me", "1", &row), 0);
+	assert_int_equal(tag_put(s, "h", "r", "you", "2", &row), 0);
+	assert_int_equal(tag_put(s, "h", "r", "me", "3", &other), 0);
+	assert_int_equal(tag_put(s, "h", "q", "me", "1", &row), 0);
+	assert_int_equal(tag_put(s, "i", "r", "me", "1", &row), 0);
+	assert_int_equal(tag_forget_digest(s, "h", "r", &row.digest), 0);
+	assert_int_equal(tag_get(s, "h", "r", "me", "1", &got), -ENOENT);
+	assert_int_equal(tag_get(s, "h", "r", "you", "2", &got), -ENOENT);
+	assert_int_equal(tag_get(s, "h", "r", "me", "3", &got), 0);
+	assert_int_equal(tag_get(s, "h", "q", "me", "1", &got), 0);
+	assert_int_equal(tag_get(s, "i", "r", "me", "1", &got), 0);
+}
+
 static void test_lists(void **state)
 {
 	struct store *s = *state;
@@ -342,7 +427,8 @@ int main(void)
 		T(test_many_documents), T(test_tags),
 		T(test_damaged_tags),	T(test_repositories),
 		T(test_grants),		T(test_lists),
-		T(test_prune),
+		T(test_prune),		T(test_holders),
+		T(test_forget_digest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
