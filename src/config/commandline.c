@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * mount(8) and mount.fuse call us as SOURCE MOUNTPOINT -o WORDS, with words of
- * their own: what only they understand is dropped, and two of their habits are
- * known by their form.  util-linux 2.38 always writes ro or rw, and mount.fuse
- * (libfuse 3.14) always one of dev, nodev and one of suid, nosuid.  So a "rw"
- * in such company was not asked for by anybody; alone it was, and is refused.
+ * their own: what only they understand is dropped.  util-linux 2.38 always
+ * writes ro or rw, so that a mount made by it never takes that from the
+ * configuration file.
  */
 #include "config/commandline.h"
 
@@ -15,7 +14,6 @@
 
 #include "config/optionline.h"
 #include "util/auto.h"
-#include "util/log.h"
 #include "util/str.h"
 #include "util/vec.h"
 
@@ -94,14 +92,6 @@ static bool is_for_mount(const char *word)
 	return false;
 }
 
-static bool is_from_mount(const struct string_list *words)
-{
-	return (string_list_has(words, "dev") ||
-		string_list_has(words, "nodev")) &&
-	       (string_list_has(words, "suid") ||
-		string_list_has(words, "nosuid"));
-}
-
 static int add_word(struct commandline *c, const char *word)
 {
 	size_t n = strcspn(word, "=");
@@ -123,14 +113,8 @@ static int add_words(struct commandline *c, const char *text, struct str *why)
 	r = optionwords_split(text, &words, &reason);
 	if (r == -EINVAL)
 		return refuse(why, "-o", reason);
-	for (size_t i = 0; r == 0 && i < words.len; i++) {
-		if (strcmp(words.v[i], "rw") == 0 && is_from_mount(&words)) {
-			log_info("mounting read-only: writing is not "
-				 "supported by this version");
-			continue;
-		}
+	for (size_t i = 0; r == 0 && i < words.len; i++)
 		r = add_word(c, words.v[i]);
-	}
 	return r;
 }
 

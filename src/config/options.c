@@ -52,6 +52,7 @@ void options_times(const struct options *o, struct option_times *ret)
 		.stall = s * 1500,
 		.meta_budget = s * 1000,
 		.read_budget = s * 3000,
+		.commit_budget = s * 6000,
 		.retry_base = s * 25,
 		.retry_cap = s * 1500,
 	};
@@ -75,9 +76,9 @@ void options_done(struct options *o)
 static void set_defaults(struct options *o)
 {
 	*o = (struct options){
-		.read_only = true,
 		.cache_size = (uint64_t)10 << 30,
 		.cache_min_free = (uint64_t)1 << 30,
+		.spool_size = (uint64_t)64 << 30,
 		.tag_ttl_s = 60,
 		.verify = VERIFY_LAZY,
 		.timeout_s = 20,
@@ -267,18 +268,20 @@ static int set_places(const struct commandline *c, struct options *o)
 }
 
 /*
- * Always read-only, and without devices and set-uid programs from images; with
- * other users in, the kernel checks permissions.
+ * Devices and set-uid programs of images are never effective; with other users
+ * in, the kernel checks permissions.
  */
 static int set_fuse_opts(const struct commandline *c, struct options *o)
 {
-	static const char *const always[] = {"ro", "nosuid", "nodev"};
+	static const char *const always[] = {"nosuid", "nodev"};
 	static const char *const shared[] = {"allow_other",
 					     "default_permissions"};
 	autostrings words = {.v = NULL};
 	autostr text = {.max = 0};
 	int r = 0;
 
+	if (o->read_only)
+		r = string_list_add(&words, "ro");
 	for (size_t i = 0; r == 0 && i < sizeof(always) / sizeof(*always); i++)
 		r = string_list_add(&words, always[i]);
 	for (size_t i = 0; r == 0 && o->allow_other && i < 2; i++)

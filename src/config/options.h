@@ -22,9 +22,11 @@ struct options {
 	bool foreground;  /* -f */
 	bool debug;	  /* -d: libfuse's own trace, implies foreground */
 	bool help, version;
-	bool read_only; /* always, in this version */
+	bool read_only;	     /* ro: nothing can be written */
+	bool allow_delete;   /* removing and renaming what is published */
+	bool copy_referrers; /* a copied image takes its referrers along */
 	bool allow_other;
-	/* For FUSE, escaped as it wants them: "ro,nosuid,nodev" always, with
+	/* For FUSE, escaped as it wants them: "nosuid,nodev" always, "ro", with
 	 * allow_other "allow_other,default_permissions", then other words. */
 	char *fuse_opts;
 
@@ -32,7 +34,8 @@ struct options {
 	char *cache_dir;	 /* absolute; NULL: ask options_cache_dir */
 	uint64_t cache_size;	 /* bytes; default 10 GiB */
 	uint64_t cache_min_free; /* bytes left to others on that disk; 1 GiB */
-	unsigned tag_ttl_s;	 /* 60; 0: every look-up asks */
+	uint64_t spool_size; /* bytes written and not yet confirmed; 64 GiB */
+	unsigned tag_ttl_s;  /* 60; 0: every look-up asks */
 	bool has_platform;
 	struct platform platform; /* default: platform_host */
 	char *authfile, *cert_dir;
@@ -58,8 +61,9 @@ struct options {
 /* All network times, in ms, in proportion to timeout_s (faults.md 3). */
 struct option_times {
 	unsigned connect, tls, first_byte, stall; /* 5 10 15 30 s at 20 */
-	unsigned meta_budget; /* look-up, getattr, readdir, open: 20 s */
-	unsigned read_budget; /* without progress: 60 s */
+	unsigned meta_budget;	/* look-up, getattr, readdir, open: 20 s */
+	unsigned read_budget;	/* without progress: 60 s */
+	unsigned commit_budget; /* of what is sent, likewise: 120 s */
 	unsigned retry_base, retry_cap; /* 500 ms, 30 s */
 };
 void options_times(const struct options *o, struct option_times *ret);
@@ -67,9 +71,8 @@ void options_times(const struct options *o, struct option_times *ret);
 /*
  * argv[0] is skipped.  0, or -EINVAL after one readable line on stderr (file
  * and line, or the word).  `ret` must be zeroed by options_done in any case.
- * Options of later versions that this one cannot honour (mirror,
- * allow_delete, rw) are refused by name, never ignored; only the "rw" that
- * mount.fuse passes without being asked is taken for "ro".
+ * Options of later versions that this one cannot honour (mirror) are refused
+ * by name, never ignored.
  */
 int options_parse(int argc, char **argv, struct options *ret);
 void options_done(struct options *o);

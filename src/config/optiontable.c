@@ -81,17 +81,15 @@ static int set_debug(const struct setting *s, struct options *o, void *place)
 	return r;
 }
 
-static int set_read_only(const struct setting *s, struct options *o,
-			 void *place)
+static int set_writable(const struct setting *s, struct options *o, void *place)
 {
 	bool flag = false;
 	int r;
 
-	r = set_flag(s, o, &flag);
-	if (r == 0 && !flag)
-		return bad(s, "is always on: writing is not supported by this "
-			      "version");
 	(void)place;
+	r = set_flag(s, o, &flag);
+	if (r == 0)
+		o->read_only = !flag;
 	return r;
 }
 
@@ -289,14 +287,6 @@ static int set_unsupported(const struct setting *s, struct options *o,
 	return bad(s, "is not supported by this version");
 }
 
-static int set_writable(const struct setting *s, struct options *o, void *place)
-{
-	(void)o;
-	(void)place;
-	return bad(s, "cannot be had: writing is not supported by this "
-		      "version");
-}
-
 #define AT(member) .offset = offsetof(struct options, member)
 #define FLAG(member) .is_flag = true, .set = set_flag, AT(member)
 
@@ -355,6 +345,10 @@ static const struct option_row table[] = {
 	{.name = "cache_min_free", .set = set_size, AT(cache_min_free),
 	 .max = PIB, .argument = "SIZE",
 	 .help = "left free on that disk; default 1G"},
+	{.name = "spool_size", .set = set_size, AT(spool_size), .min = 64 * MIB,
+	 .max = PIB, .argument = "SIZE",
+	 .help = "written and not yet confirmed by a registry, at most;\n"
+		 "default 64G"},
 	{.name = "timeout", .set = set_seconds, AT(timeout_s), .min = 1,
 	 .max = 3600, .argument = "SECONDS",
 	 .help = "of a look-up; other times in proportion; default 20"},
@@ -381,12 +375,15 @@ static const struct option_row table[] = {
 	{.name = "allow_other", FLAG(allow_other),
 	 .help = "let other users in (with their permissions checked); then\n"
 		 "only hosts with credentials, in allow=, or SOURCE"},
-	{.name = "ro", .is_flag = true, .set = set_read_only,
-	 .help = "read-only, which this version always is"},
-	{.name = "rw", .is_flag = true, .set = set_writable},
-	{.name = "allow_delete", .is_flag = true, .set = set_writable},
+	{.name = "ro", FLAG(read_only), .help = "nothing can be written"},
+	{.name = "rw", .is_flag = true, .set = set_writable,
+	 .help = "files can be written and images published: the default"},
+	{.name = "allow_delete", FLAG(allow_delete),
+	 .help = "let tags, manifests and blobs be removed, tags be renamed"},
+	{.name = "copy_referrers", FLAG(copy_referrers),
+	 .help = "an image that is copied from a registry takes what refers to\n"
+		 "it along: signatures, SBOMs"},
 	{.name = "mirror", .set = set_unsupported},
-	{.name = "copy_referrers", .is_flag = true, .set = set_unsupported},
 };
 /* clang-format on */
 

@@ -155,7 +155,7 @@ static int session_args(const struct options *o, struct fuse_args *args)
 	autostr words = {.max = 65536};
 	int r;
 
-	r = str_add(&words, "subtype=registryfs,fsname=");
+	r = str_add(&words, "subtype=registryfs,ro,fsname=");
 	if (r == 0)
 		r = add_escaped(&words, o->source ? o->source : "registryfs");
 	if (r == 0 && o->fuse_opts)

@@ -79,9 +79,12 @@ static void describe(const struct options *o, struct str *s)
 	platform_name(&o->platform, platform);
 	if (o->has_platform)
 		add_text(s, "platform", platform);
-	if (o->fuse_opts && strcmp(o->fuse_opts, "ro,nosuid,nodev") != 0)
+	add_number(s, "ro", o->read_only, 0);
+	add_number(s, "allow_delete", o->allow_delete, 0);
+	add_number(s, "copy_referrers", o->copy_referrers, 0);
+	add_number(s, "spool_size", o->spool_size, 64ULL << 30);
+	if (o->fuse_opts && strcmp(o->fuse_opts, "nosuid,nodev") != 0)
 		add_text(s, "fuse", o->fuse_opts);
-	assert_true(o->read_only);
 }
 
 static void check(const char *line, const char *expected)
@@ -153,17 +156,30 @@ static void command_line(void **state)
 		 "source=h:5000 plain_http=x.y plain_http=h:5000"},
 		/* as mount(8) calls */
 		{"'' /m -o rw,dev,suid", ""},
-		{"none /m -o rw,noexec,nosuid,nodev", "fuse=ro,nosuid,nodev,"
+		{"none /m -o rw,noexec,nosuid,nodev", "fuse=nosuid,nodev,"
 						      "noexec"},
 		{"all /m -o ro,_netdev,nofail,user,users,noauto,auto,defaults",
-		 ""},
+		 "ro=1 fuse=ro,nosuid,nodev"},
+		/* writing */
+		{"/m -o rw", ""},
+		{"/m -o ro", "ro=1 fuse=ro,nosuid,nodev"},
+		{"/m --ro", "ro=1 fuse=ro,nosuid,nodev"},
+		{"/m -o ro,rw", ""},
+		{"/m -o rw,ro", "ro=1 fuse=ro,nosuid,nodev"},
+		{"/m -o rw=no", "ro=1 fuse=ro,nosuid,nodev"},
+		{"/m -o ro=no", ""},
+		{"/m -o allow_delete,copy-referrers",
+		 "allow_delete=1 copy_referrers=1"},
+		{"/m --allow-delete --copy_referrers=no", "allow_delete=1"},
+		{"/m -o spool_size=64M", "spool_size=67108864"},
+		{"/m --spool-size=1T", "spool_size=1099511627776"},
 		{"registryfs /m -o comment=a,x-systemd.automount,user=jo,dev",
 		 ""},
 		{"/m -o ro,allow_other,max_read=1,a\\,b",
-		 "allow_other=1 fuse=ro,nosuid,nodev,allow_other,"
+		 "allow_other=1 ro=1 fuse=ro,nosuid,nodev,allow_other,"
 		 "default_permissions,max_read=1,a\\,b"},
 		{"/m -o noexec,noexec,default_permissions,allow_other",
-		 "allow_other=1 fuse=ro,nosuid,nodev,allow_other,"
+		 "allow_other=1 fuse=nosuid,nodev,allow_other,"
 		 "default_permissions,noexec"},
 		{"-o foreground -- /m", "foreground=1"},
 	};
@@ -219,13 +235,14 @@ static void refused(void **state)
 		{"/m -o plain_http=a.io/b", "is not HOST[:PORT]"},
 		{"/m -o insecure=a_b.io", "does not begin with a registry"},
 		{"/m -o a\\000b", "NUL"},
-		{"/m -o rw", "writing is not supported by this version"},
-		{"/m -o rw,noexec", "writing is not supported"},
-		{"/m --rw", "writing is not supported"},
-		{"/m -o ro=no", "writing is not supported"},
-		{"/m -o allow_delete", "allow_delete cannot be had"},
+		{"/m -o rw=perhaps", "rw is yes or no"},
+		{"/m -o ro=2", "ro is yes or no"},
+		{"/m -o allow_delete=all", "allow_delete is yes or no"},
+		{"/m -o copy_referrers=x", "copy_referrers is yes or no"},
+		{"/m -o spool_size=63M", "size from 64M to 1024T"},
+		{"/m -o spool_size=0", "size from 64M to 1024T"},
+		{"/m -o spool_size", "spool_size needs a value"},
 		{"/m -o mirror=x", "mirror is not supported"},
-		{"/m --copy-referrers", "copy_referrers is not supported"},
 		{"alpine /m", "SOURCE 'alpine' is not a registry"},
 		{"a.io/x:1 /m", "names an image"},
 		{"a.io/x@sha256:00 /m", "names an image"},
@@ -337,6 +354,9 @@ static void config_applied(void **state)
 	    "retries=3\n"
 	    "allow = a.io, b.io/c\n"
 	    "allow = c.io\n"
+	    "ro\n"
+	    "allow_delete = yes\n"
+	    "spool_size = 1G\n"
 	    "plain_http = h:1");
 	assert_int_equal(parse("/m -o retries=4,plain_http=h:2", &o), 0);
 	assert_string_equal(o.config, at(".config/registryfs/config"));
@@ -345,12 +365,20 @@ static void config_applied(void **state)
 	assert_string_equal(o.cache_dir, "/var/a \"b\" #c");
 	assert_string_equal(o.authfile, "/x y");
 	assert_string_equal(o.cert_dir, at("certs"));
+	assert_true(o.read_only);
+	assert_true(o.allow_delete);
+	assert_int_equal(o.spool_size, 1 << 30);
+	assert_string_equal(o.fuse_opts, "ro,nosuid,nodev");
 	/* the command line wins; of lists too */
 	assert_int_equal(o.retries, 4);
 	assert_int_equal(o.plain_http.len, 1);
 	assert_string_equal(o.plain_http.v[0], "h:2");
 	assert_int_equal(o.allow.len, 3);
 	assert_string_equal(o.allow.v[1], "b.io/c");
+	options_done(&o);
+	assert_int_equal(parse("/m -o rw", &o), 0);
+	assert_false(o.read_only);
+	assert_string_equal(o.fuse_opts, "nosuid,nodev");
 	options_done(&o);
 
 	/* a file that is named replaces the default one */
@@ -378,7 +406,7 @@ static void config_refused(void **state)
 		{"authfile = x", ":1: authfile is an absolute path"},
 		{"config = /x", ":1: config belongs on the command line"},
 		{"help", ":1: help belongs on the command line"},
-		{"rw", ":1: rw cannot be had"},
+		{"rw = 7", ":1: rw is yes or no"},
 		{"allow = ", ":1: allow needs a value"},
 		{"mirror = x", ":1: mirror is not supported"},
 	};
@@ -454,6 +482,7 @@ static void times(void **state)
 	assert_int_equal(t.stall, 30000);
 	assert_int_equal(t.meta_budget, 20000);
 	assert_int_equal(t.read_budget, 60000);
+	assert_int_equal(t.commit_budget, 120000);
 	assert_int_equal(t.retry_base, 500);
 	assert_int_equal(t.retry_cap, 30000);
 	o.timeout_s = 2;
