@@ -84,12 +84,24 @@ static bool is_believable(struct call *c, struct wait *w)
 	return registry_speaks(c->r);
 }
 
-int call_fault(struct call *c, struct wait *w)
+void call_read_refusal(struct call *c, struct wait *w)
+{
+	struct outcome *out = &c->out;
+
+	exchange_refusal(&c->x, w, out, &c->is_oci);
+	if (c->auth.changes)
+		out->error =
+			fault_from_refusal(c->status, out->code, out->text);
+}
+
+int call_judge(struct call *c, struct wait *w)
 {
 	struct outcome *out = &c->out;
 	bool missing = c->status == 404 || c->status == 410;
 
-	out->error = fault_from_status(c->status, out->code);
+	out->error = c->auth.changes ? fault_from_refusal(c->status, out->code,
+							  out->text)
+				     : fault_from_status(c->status, out->code);
 	if (c->home && c->status == 401 && !out->has_body)
 		outcome_set(
 			out, out->error, "%s",
@@ -102,6 +114,14 @@ int call_fault(struct call *c, struct wait *w)
 		/* What storage thinks of its own URLs is no word on us. */
 		out->error = c->status == 429 || c->status == 408 ? -ETIMEDOUT
 								  : -EIO;
+	return out->error;
+}
+
+int call_fault(struct call *c, struct wait *w)
+{
+	struct outcome *out = &c->out;
+
+	call_judge(c, w);
 	if (out->error == -ENOENT && !c->missing_is_news) {
 		log_debug("%s: %s: %s", c->r->host, c->object, out->text);
 		return out->error;

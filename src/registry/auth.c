@@ -4,7 +4,8 @@
  *   what was learned of the host before (token for the scope, password)
  *   -> 401: what its challenge says, a new token with the challenge's scope
  *   -> refused: the credential as it is now in the user's files
- *   -> refused: nobody's name, for reading needs none at many places
+ *   -> refused: nobody's name, for reading needs none at many places; what
+ *      changes something stays refused
  * `rounds` bounds the challenges a hostile registry can make us answer.
  */
 #include "registry/auth.h"
@@ -21,12 +22,33 @@
 
 #define ROUNDS_MAX 3
 
+/* "repository:x:pull,push": is one of the actions to change something? */
+static bool asks_to_change(const char *scope)
+{
+	while (*scope) {
+		size_t n = strcspn(scope, " :,");
+
+		if ((n == 4 && memcmp(scope, "push", n) == 0) ||
+		    (n == 6 && memcmp(scope, "delete", n) == 0)) {
+			/* A name may be so, too: an action ends the scope. */
+			if (scope[n] == '\0' || scope[n] == ',' ||
+			    scope[n] == ' ')
+				return true;
+		}
+		scope += n + (scope[n] != '\0');
+	}
+	return false;
+}
+
 int auth_init(struct auth *a, struct registry *r, const char *repository,
 	      const char *scope, bool never)
 {
 	int ret;
 
-	*a = (struct auth){.r = r, .repository = repository, .never = never};
+	*a = (struct auth){.r = r,
+			   .repository = repository,
+			   .never = never,
+			   .changes = asks_to_change(scope)};
 	a->own = strdup(scope);
 	if (!a->own)
 		return -ENOMEM;
@@ -68,7 +90,7 @@ static int find_credential(struct auth *a, struct outcome *out)
 				   "the credential cannot be had, see the log");
 	a->has_credential = true;
 	credential_identity(&a->credential, identity);
-	if (a->credential.kind != CREDENTIAL_NONE &&
+	if (a->credential.kind != CREDENTIAL_NONE && !a->changes &&
 	    is_known_bad(a->r, identity)) {
 		credential_done(&a->credential);
 		a->has_credential = false;
@@ -335,7 +357,8 @@ static bool look_again(struct auth *a)
 	    0)
 		return false;
 	credential_identity(&now, identity);
-	if (strcmp(identity, a->identity) == 0) {
+	if (strcmp(identity, a->identity) == 0 ||
+	    (a->changes && now.kind == CREDENTIAL_NONE)) {
 		credential_done(&now);
 		return false;
 	}
@@ -366,6 +389,8 @@ bool auth_other(struct auth *a, bool is_credential)
 	credential_identity(&a->credential, a->identity);
 	if (!a->looked_again && look_again(a))
 		return true;
+	if (a->changes)
+		return false;
 	credential_done(&a->credential);
 	a->credential.kind = CREDENTIAL_NONE;
 	a->has_credential = false;

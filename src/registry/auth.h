@@ -17,6 +17,7 @@ struct auth {
 	struct registry *r;
 	const char *repository; /* "" for the host */
 	bool never;		/* to learn what is asked for */
+	bool changes;		/* never in nobody's name, if we have one */
 	char *own, *scope;	/* what the call needs; with what was added */
 	struct demand demand;
 
@@ -44,7 +45,7 @@ int auth_add(struct auth *a, struct wait *w, struct lines *l,
 int auth_refused(struct auth *a, const char *url, const struct http_head *head,
 		 struct wait *w, struct outcome *out);
 /* Something else to try after a credential was refused: another one, else
- * none at all (we only read). */
+ * none at all, if we only read. */
 bool auth_other(struct auth *a, bool is_credential);
 /* The registry let us in. */
 void auth_accepted(struct auth *a);

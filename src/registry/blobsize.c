@@ -66,8 +66,7 @@ static int ask_size(struct registry *r, const char *repository,
 				       .remember = key,
 				       .range = *method == 'G' ? "bytes=0-0"
 							       : NULL,
-				       .max_body_bytes = DESCRIPTOR_SIZE_MAX,
-				       .missing_is_news = true};
+				       .max_body_bytes = DESCRIPTOR_SIZE_MAX};
 
 	return key ? call_run(r, &spec, w, ret) : -ENOMEM;
 }

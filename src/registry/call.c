@@ -17,12 +17,17 @@
 #include "util/log.h"
 #include "util/metric.h"
 
+void call_give_slot(struct call *c)
+{
+	if (c->has_slot)
+		slots_give(c->slots, c->bulk);
+	c->has_slot = false;
+}
+
 void call_hang_up(struct call *c)
 {
 	exchange_close(&c->x);
-	if (c->has_slot)
-		slots_give(&c->r->slots, c->bulk);
-	c->has_slot = false;
+	call_give_slot(c);
 }
 
 void call_close(struct call *c)
@@ -77,6 +82,12 @@ bool call_again(struct registry *r, const struct outcome *out, unsigned attempt,
 	return true;
 }
 
+/* Of what must be done once: nobody can have begun with it. */
+static bool was_not_done(const struct outcome *out)
+{
+	return out->status ? out->status == 429 : outcome_unreached(out);
+}
+
 static int run(struct call *c, const struct call_spec *s, struct wait *w)
 {
 	int r;
@@ -86,8 +97,12 @@ static int run(struct call *c, const struct call_spec *s, struct wait *w)
 		bool again;
 
 		r = call_attempt(c, s, w);
+		if (r == 0 && s->upload)
+			break;
 		again = r < 0 ? c->out.may_retry
 			      : c->status < 200 || c->status > 299;
+		if (s->once && !was_not_done(&c->out))
+			again = false;
 		if (!again || !call_again(c->r, &c->out, n, w, &ended)) {
 			if (ended == -EINTR)
 				r = c->out.error = ended;
@@ -129,7 +144,11 @@ int call_run(struct registry *r, const struct call_spec *s, struct wait *w,
 		return -ENOMEM;
 	c->r = r;
 	c->is_head = strcmp(s->method, "HEAD") == 0;
-	c->bulk = s->bulk;
+	c->has_body = strcmp(s->method, "POST") == 0 ||
+		      strcmp(s->method, "PUT") == 0 ||
+		      strcmp(s->method, "PATCH") == 0;
+	c->bulk = s->bulk && !s->upload;
+	c->slots = s->upload ? &r->sends : &r->slots;
 	c->missing_is_news = s->missing_is_news;
 	c->object = strdup(s->object);
 	e = c->object ? auth_init(&c->auth, r, s->repository, s->scope,

@@ -2,7 +2,8 @@
 /*
  * One request through one gate: enter the origin, ask, report to the origin
  * as soon as the head is in (or none will come).  Whether a body arrives later
- * says nothing about the origin being there.
+ * says nothing about the origin being there.  An upload lasts as long as its
+ * source likes: it passes the gate, but is no probe that others wait for.
  */
 #include "registry/exchange.h"
 
@@ -31,8 +32,10 @@ int outcome_set(struct outcome *out, int error, const char *fmt, ...)
 	return error;
 }
 
-static bool is_unreached(enum http_fail fail)
+bool outcome_unreached(const struct outcome *out)
 {
+	enum http_fail fail = out->fail;
+
 	return fail == HTTP_FAIL_REFUSED || fail == HTTP_FAIL_DNS ||
 	       fail == HTTP_FAIL_DNS_AGAIN || fail == HTTP_FAIL_UNREACHABLE ||
 	       fail == HTTP_FAIL_CONNECT;
@@ -122,14 +125,14 @@ static void report(struct wire *wire, struct exchange *x,
 					   : out->retry_after_s * 1000;
 	} else if (x->head) {
 		end = ORIGIN_ANSWERED;
-	} else if (is_unreached(out->fail)) {
+	} else if (outcome_unreached(out)) {
 		end = ORIGIN_UNREACHED;
 	}
 	origin_leave(x->origin, turn, end, out->fail, pause_ms);
 }
 
 static int start(struct wire *wire, const struct exchange_spec *s,
-		 struct wait *w, struct exchange *x, struct outcome *out)
+		 struct exchange *x, struct outcome *out)
 {
 	const struct http_spec spec = {
 		.method = s->method,
@@ -137,19 +140,27 @@ static int start(struct wire *wire, const struct exchange_spec *s,
 		.headers = s->headers,
 		.body = s->body,
 		.body_bytes = s->body_bytes,
+		.upload = s->upload,
+		.upload_bytes = s->upload_bytes,
+		.answer_ms = s->answer_ms,
 		.tls = origin_tls(x->origin),
 		.max_body_bytes = s->max_body_bytes,
-		.window_bytes = s->bulk ? BULK_WINDOW : 0,
+		.window_bytes = s->bulk && !s->upload ? BULK_WINDOW : 0,
 		.peer = s->peer,
 		.prompt = !s->bulk,
-		.http1 = s->bulk,
+		.http1 = s->bulk || s->upload,
 	};
 	int r = http_start(wire->http, &spec, &x->transfer);
 
 	if (r < 0)
 		return outcome_set(out, r, "%s: cannot ask: %s",
 				   origin_name(x->origin), strerror(-r));
-	r = http_wait_head(x->transfer, w, &x->head);
+	return 0;
+}
+
+static int wait_head(struct exchange *x, struct wait *w, struct outcome *out)
+{
+	int r = http_wait_head(x->transfer, w, &x->head);
 	if (r == -EIO)
 		return exchange_failed(x, out);
 	if (r < 0)
@@ -191,7 +202,15 @@ int exchange_open(struct wire *wire, const struct exchange_spec *spec,
 	r = enter(x.origin, w, &turn, out);
 	if (r < 0)
 		return r;
-	r = start(wire, spec, w, &x, out);
+	r = start(wire, spec, &x, out);
+	if (r == 0 && spec->upload) {
+		origin_leave(x.origin, &turn, ORIGIN_ABANDONED, HTTP_FAIL_NONE,
+			     0);
+		*ret = x;
+		return 0;
+	}
+	if (r == 0)
+		r = wait_head(&x, w, out);
 	if (r < 0)
 		x.head = NULL;
 	report(wire, &x, &turn, out);
@@ -199,6 +218,21 @@ int exchange_open(struct wire *wire, const struct exchange_spec *spec,
 		exchange_close(&x);
 	else
 		*ret = x;
+	return r;
+}
+
+int exchange_finish(struct wire *wire, struct exchange *x, struct wait *w,
+		    struct outcome *out)
+{
+	const struct origin_turn none = {.probes_pause = false};
+	int r;
+
+	memset(out, 0, sizeof(*out));
+	http_send_end(x->transfer);
+	r = wait_head(x, w, out);
+	if (r < 0)
+		x->head = NULL;
+	report(wire, x, &none, out);
 	return r;
 }
 

@@ -42,6 +42,9 @@ struct exchange_spec {
 	const char *const *headers; /* or NULL */
 	const void *body;	    /* or NULL */
 	size_t body_bytes;
+	bool upload; /* the body comes later, piece by piece */
+	uint64_t upload_bytes;
+	unsigned answer_ms; /* or 0, as in struct http_spec */
 	uint64_t max_body_bytes;
 	bool bulk;
 	enum http_peer peer;
@@ -50,12 +53,17 @@ struct exchange_spec {
 struct exchange {
 	struct origin *origin;
 	struct http_transfer *transfer;
-	const struct http_head *head; /* NULL: closed */
+	const struct http_head *head; /* NULL: closed, or not here yet */
 };
 
-/* 0 (any status), or out->error. */
+/* No connection came about: nothing was asked. */
+bool outcome_unreached(const struct outcome *out);
+/* 0 (any status; of an upload: it may be sent), or out->error. */
 int exchange_open(struct wire *wire, const struct exchange_spec *spec,
 		  struct wait *w, struct exchange *ret, struct outcome *out);
+/* Ends an upload's body and waits for the head; as exchange_open. */
+int exchange_finish(struct wire *wire, struct exchange *x, struct wait *w,
+		    struct outcome *out);
 /* The rest of the body, NUL-terminated; out->error on failure. */
 int exchange_read_all(struct exchange *x, size_t max, struct wait *w,
 		      char **ret, size_t *ret_len, struct outcome *out);

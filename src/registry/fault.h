@@ -10,6 +10,10 @@
  *   failed or broke protocol; EBADMSG digest mismatch; ETIMEDOUT budget spent,
  *   429 included; ECONNREFUSED; EHOSTUNREACH DNS, no route; EINTR caller dying;
  *   EFBIG document too large; ENETDOWN offline and not cached.
+ * Of what changes something: EPERM also an immutable tag; EDQUOT a quota of the
+ * registry's; EROFS it does not take this (405, UNSUPPORTED); EFBIG 413; EINVAL
+ * a name or manifest that it calls invalid; ENOENT also what a manifest names
+ * and the registry does not have.
  * Any thread.
  */
 #include <stddef.h>

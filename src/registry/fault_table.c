@@ -36,18 +36,19 @@ static const struct fault_row {
 	{ANY_STATUS, "UNAUTHORIZED", EACCES},
 	{ANY_STATUS, "DENIED", EACCES},
 	{ANY_STATUS, "TOOMANYREQUESTS", ETIMEDOUT},
-	{409, "TAG_IMMUTABLE", EPERM},
+	{ANY_STATUS, "TAG_IMMUTABLE", EPERM},
 	{412, NULL, EPERM}, /* Harbor: tag "configured as immutable" */
-	{400, "UNSUPPORTED", EROFS},
-	{400, "BLOB_UNKNOWN", ENOENT},
-	{400, "MANIFEST_BLOB_UNKNOWN", ENOENT},
-	{400, "MANIFEST_UNKNOWN", ENOENT},
-	{400, "NAME_UNKNOWN", ENOENT},
-	{400, "NAME_INVALID", EINVAL},
-	{400, "TAG_INVALID", EINVAL},
-	{400, "DIGEST_INVALID", EINVAL},
-	{400, "MANIFEST_INVALID", EINVAL},
-	{400, "MANIFEST_UNVERIFIED", EINVAL},
+	{ANY_STATUS, "UNSUPPORTED", EROFS},
+	{ANY_STATUS, "BLOB_UNKNOWN", ENOENT},
+	{ANY_STATUS, "MANIFEST_BLOB_UNKNOWN", ENOENT},
+	{ANY_STATUS, "MANIFEST_UNKNOWN", ENOENT},
+	{ANY_STATUS, "NAME_UNKNOWN", ENOENT},
+	{ANY_STATUS, "NAME_INVALID", EINVAL},
+	{ANY_STATUS, "TAG_INVALID", EINVAL},
+	{ANY_STATUS, "DIGEST_INVALID", EINVAL},
+	{ANY_STATUS, "MANIFEST_INVALID", EINVAL},
+	{ANY_STATUS, "MANIFEST_UNVERIFIED", EINVAL},
+	{415, NULL, EINVAL}, /* zot: no Docker media types */
 };
 
 int fault_from_status(int status, const char *code)
@@ -63,6 +64,49 @@ int fault_from_status(int status, const char *code)
 			return -row->error;
 	}
 	return -EIO;
+}
+
+/* What a change is refused for is often only said in prose.  First match wins;
+ * a row needs one of its words, in code or message. */
+static const struct word_row {
+	int status;
+	const char *words[6];
+	int error;
+} word_rows[] = {
+	{400, {"quota"}, EDQUOT},
+	{403, {"quota", "storage limit", "exceed"}, EDQUOT},
+	{405, {"quota"}, EDQUOT},
+	{409, {"quota", "storage limit", "exceed"}, EDQUOT},
+	{412, {"quota", "storage limit", "exceed"}, EDQUOT},
+	{400,
+	 {"immutable", "cannot be overwritten", "does not allow updating"},
+	 EPERM},
+	{403, {"immutable", "cannot be overwritten", "protected"}, EPERM},
+	{409, {"immutable", "cannot be overwritten", "protected"}, EPERM},
+};
+
+static bool says(const struct word_row *row, const char *text)
+{
+	for (size_t i = 0; i < sizeof(row->words) / sizeof(*row->words); i++)
+		if (row->words[i] && strcasestr(text, row->words[i]))
+			return true;
+	return false;
+}
+
+int fault_from_refusal(int status, const char *code, const char *text)
+{
+	/* Too many requests are not too many bytes. */
+	bool is_rate = strcasestr(text, "rate limit") != NULL;
+
+	for (size_t i = 0; i < sizeof(word_rows) / sizeof(*word_rows); i++) {
+		const struct word_row *row = &word_rows[i];
+
+		if (row->status != status || (is_rate && row->error == EDQUOT))
+			continue;
+		if (says(row, code) || says(row, text))
+			return -row->error;
+	}
+	return fault_from_status(status, code);
 }
 
 int fault_from_fail(enum http_fail fail)

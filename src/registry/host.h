@@ -11,6 +11,7 @@
 
 #include "http/header.h"
 #include "registry/exchange.h"
+#include "registry/push_form.h"
 #include "registry/redirect.h"
 #include "registry/registry.h"
 #include "registry/slots.h"
@@ -45,6 +46,7 @@ struct registry {
 	const struct registries_config *cfg;
 	char *host;
 	struct slots slots;
+	struct slots sends; /* of uploads, see slots.h */
 	struct wire wire;
 	struct tokens *tokens;
 	struct redirects *redirects;
@@ -58,6 +60,7 @@ struct registry {
 	bool http2;
 	bool speaks;   /* has answered as a registry does */
 	bool learning; /* somebody asks /v2/ */
+	bool indexing; /* somebody changes an index of referrers */
 	struct demand demand;
 	struct map
 		*scopes; /* our scope -> char *, what challenges made of it */
@@ -68,6 +71,8 @@ struct registry {
 	uint64_t catalog_until_ms; /* of a NO */
 	struct rate rate;
 	char api_version[64];
+	bool has_habits;
+	struct push_habits habits; /* learned from uploads */
 };
 
 /* The host's configuration, read at first use.  -EIO, -ENOMEM. */

@@ -57,6 +57,17 @@ int object_init_tags(struct object *o, const char *repository)
 	return finish(o, repository);
 }
 
+int object_want(struct object *o, const char *repository, const char *actions)
+{
+	char *scope = str_printf("repository:%s:%s", repository, actions);
+
+	if (!scope)
+		return -ENOMEM;
+	free(o->scope);
+	o->scope = scope;
+	return 0;
+}
+
 void object_done(struct object *o)
 {
 	free(o->path);

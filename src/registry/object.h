@@ -17,4 +17,6 @@ int object_init(struct object *o, const char *repository, const char *kind,
 		const char *reference);
 /* "tags/list" with a query. */
 int object_init_tags(struct object *o, const char *repository);
+/* For other actions on it than pull: "pull,push". */
+int object_want(struct object *o, const char *repository, const char *actions);
 void object_done(struct object *o);

@@ -38,6 +38,7 @@ static void registry_free(void *p)
 	redirects_free(r->redirects);
 	map_free(r->scopes, free);
 	slots_done(&r->slots);
+	slots_done(&r->sends);
 	if (r->has_conf)
 		host_conf_done(&r->conf);
 	demand_done(&r->demand);
@@ -68,6 +69,11 @@ static int registry_new(const struct registries_config *cfg, const char *host,
 		return e;
 	}
 	e = slots_init(&r->slots, cfg->slots);
+	if (e == 0) {
+		e = slots_init(&r->sends, SLOTS_SENDS);
+		if (e < 0)
+			slots_done(&r->slots);
+	}
 	if (e < 0) {
 		pthread_cond_destroy(&r->learned);
 		free(r);

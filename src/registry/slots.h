@@ -3,7 +3,8 @@
 /*
  * How many requests may be under way at one registry.  Bulk (blob streams)
  * gets one slot less than there are, so that a look-up never queues behind
- * downloads.  Any thread.
+ * downloads.  Uploads have slots of their own: they may wait for a source that
+ * is itself a download.  Any thread.
  */
 #include <pthread.h>
 #include <stdbool.h>
@@ -11,6 +12,7 @@
 #include "util/wait.h"
 
 #define SLOTS_DEFAULT 8
+#define SLOTS_SENDS 16
 
 struct slots {
 	pthread_mutex_t lock; /* protects all below */

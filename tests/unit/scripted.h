@@ -37,7 +37,9 @@
 struct request {
 	char method[16], target[2048], head[8192];
 	char *body;
-	unsigned nth; /* of the server, from 1 */
+	size_t body_len; /* also of a chunked one */
+	bool is_early;	 /* asked before the body is read */
+	unsigned nth;	 /* of the server, from 1 */
 };
 
 struct reply {
@@ -52,6 +54,7 @@ struct reply {
 	bool is_cut;
 	unsigned delay_ms;
 	const atomic_bool *hold; /* not answered while it is true */
+	bool gone;		 /* the connection is closed instead */
 };
 
 struct scripted {
@@ -63,6 +66,9 @@ struct scripted {
 	/* Called with the lock held: one answer at a time is made. */
 	void (*answer)(struct scripted *s, const struct request *q,
 		       struct reply *p);
+	/* Or NULL.  True: that is the answer, the body is not read. */
+	bool (*early)(struct scripted *s, const struct request *q,
+		      struct reply *p);
 	void *arg;
 	pthread_mutex_t lock; /* protects all below */
 	pthread_cond_t gone;
@@ -147,10 +153,9 @@ static bool script_send(int fd, const void *bytes, size_t n)
 	return true;
 }
 
-static bool script_receive(int fd, struct request *q)
+static bool script_receive_head(int fd, struct request *q)
 {
-	size_t n = 0, len, got = 0;
-	char value[4096];
+	size_t n = 0;
 
 	memset(q, 0, sizeof(*q));
 	while (!strstr(q->head, "\r\n\r\n")) {
@@ -162,20 +167,58 @@ static bool script_receive(int fd, struct request *q)
 		n++;
 	}
 	sscanf(q->head, "%15s %2047s", q->method, q->target);
-	len = head_value(q->head, "content-length", value)
-		      ? strtoul(value, NULL, 10)
-		      : 0;
-	q->body = calloc(1, len + 1);
-	assert(q->body);
-	while (got < len) {
-		ssize_t r = recv(fd, q->body + got, len - got, 0);
+	return true;
+}
 
-		if (r <= 0) {
-			free(q->body);
+/* Adds n bytes to the body. */
+static bool script_receive_bytes(int fd, struct request *q, size_t n)
+{
+	size_t end = q->body_len + n;
+
+	q->body = realloc(q->body, end + 1);
+	assert(q->body);
+	while (q->body_len < end) {
+		ssize_t r =
+			recv(fd, q->body + q->body_len, end - q->body_len, 0);
+
+		if (r <= 0)
 			return false;
-		}
-		got += (size_t)r;
+		q->body_len += (size_t)r;
 	}
+	q->body[end] = '\0';
+	return true;
+}
+
+static bool script_receive_line(int fd, char line[64])
+{
+	size_t n = 0;
+
+	while (n < 2 || memcmp(line + n - 2, "\r\n", 2) != 0)
+		if (n + 1 >= 64 || recv(fd, line + n++, 1, 0) <= 0)
+			return false;
+	line[n] = '\0';
+	return true;
+}
+
+static bool script_receive_body(int fd, struct request *q)
+{
+	char value[4096], line[64];
+	size_t n;
+
+	if (!head_value(q->head, "transfer-encoding", value)) {
+		n = head_value(q->head, "content-length", value)
+			    ? strtoul(value, NULL, 10)
+			    : 0;
+		return script_receive_bytes(fd, q, n);
+	}
+	do {
+		if (!script_receive_line(fd, line))
+			return false;
+		n = strtoul(line, NULL, 16);
+		if (!script_receive_bytes(fd, q, n) ||
+		    !script_receive_line(fd, line))
+			return false;
+	} while (n > 0);
 	return true;
 }
 
@@ -190,6 +233,8 @@ static bool script_reply(int fd, const struct request *q, const struct reply *p)
 		usleep(p->delay_ms * 1000);
 	while (p->hold && atomic_load(p->hold))
 		usleep(1000);
+	if (p->gone)
+		return false;
 	if (p->chunked)
 		snprintf(length, sizeof(length),
 			 "Transfer-Encoding: chunked\r\n");
@@ -220,29 +265,57 @@ struct script_connection {
 	int fd, slot;
 };
 
-static bool script_one(struct script_connection *c, struct request *q)
+static void script_count(struct scripted *s, struct request *q)
 {
-	struct reply *p = calloc(1, sizeof(*p));
-	struct scripted *s = c->s;
-	bool more;
-
-	assert(p);
-	if (!script_receive(c->fd, q)) {
-		free(p);
-		return false;
-	}
-	p->status = 404;
-	p->body = "";
-	p->length = -1;
-	pthread_mutex_lock(&s->lock);
 	assert(s->asked < SCRIPT_LOG);
 	s->log[s->asked++] = strdup(q->head);
 	q->nth = s->asked;
 	if (++s->busy > s->busy_max)
 		s->busy_max = s->busy;
-	s->answer(s, q, p);
+}
+
+/* True: answered already, as far as the script goes. */
+static bool script_early(struct scripted *s, struct request *q, struct reply *p)
+{
+	bool ret;
+
+	if (!s->early)
+		return false;
+	pthread_mutex_lock(&s->lock);
+	q->is_early = true;
+	ret = s->early(s, q, p);
+	if (ret)
+		script_count(s, q);
 	pthread_mutex_unlock(&s->lock);
-	more = script_reply(c->fd, q, p);
+	return ret;
+}
+
+static bool script_one(struct script_connection *c, struct request *q)
+{
+	struct reply *p = calloc(1, sizeof(*p));
+	struct scripted *s = c->s;
+	bool early, more;
+
+	assert(p);
+	p->status = 404;
+	p->body = "";
+	p->length = -1;
+	more = script_receive_head(c->fd, q);
+	early = more && script_early(s, q, p);
+	if (more && !early)
+		more = script_receive_body(c->fd, q);
+	if (!more) {
+		free(q->body);
+		free(p);
+		return false;
+	}
+	if (!early) {
+		pthread_mutex_lock(&s->lock);
+		script_count(s, q);
+		s->answer(s, q, p);
+		pthread_mutex_unlock(&s->lock);
+	}
+	more = script_reply(c->fd, q, p) && !early;
 	pthread_mutex_lock(&s->lock);
 	s->busy--;
 	pthread_mutex_unlock(&s->lock);
@@ -342,6 +415,14 @@ static void script_done(struct scripted *s)
 	pthread_cond_destroy(&s->gone);
 }
 
+/* What the test wrote is seen by the next answer, what an answer wrote by the
+ * test. */
+UNUSED static void script_sync(struct scripted *s)
+{
+	pthread_mutex_lock(&s->lock);
+	pthread_mutex_unlock(&s->lock);
+}
+
 /* Requests so far whose head contains this text. */
 UNUSED static unsigned asked(struct scripted *s, const char *text)
 {
@@ -419,6 +500,7 @@ static void client_start(struct client *c,
 	struct options options = {.timeout_s = 20};
 	struct registries_config cfg = {
 		.times = {.meta_budget = 1200,
+			  .commit_budget = 1200,
 			  .retry_base = 10,
 			  .retry_cap = 20},
 		.retries = 3,

@@ -59,6 +59,53 @@ static void test_status(void **state)
 			-rows[i].error);
 }
 
+/* Requests that were to change something. */
+static void test_refusal(void **state)
+{
+	static const struct {
+		int status;
+		const char *code, *text;
+		int error;
+	} rows[] = {
+		{400, "TAG_INVALID", "cannot be overwritten", EPERM},
+		{400, "TAG_INVALID", "because the tag is Immutable.", EPERM},
+		{400, "MANIFEST_INVALID", "tag is immutable", EPERM},
+		{400, "", "Repository does not allow updating assets", EPERM},
+		{400, "TAG_INVALID", "no such letter", EINVAL},
+		{403, "DENIED", "tag is immutable", EPERM},
+		{403, "DENIED", "protected tag", EPERM},
+		{403, "DENIED", "denied", EACCES},
+		{409, "TAG_IMMUTABLE", "", EPERM},
+		{409, "CONFLICT", "protected", EPERM},
+		{409, "CONFLICT", "", EIO},
+		{412, "PRECONDITION", "", EPERM},
+		{403, "DENIED", "will exceed the configured limit", EDQUOT},
+		{403, "DENIED", "Storage Limit reached", EDQUOT},
+		{403, "QUOTA_EXCEEDED", "", EDQUOT},
+		{403, "QUOTAREACHED", "", EDQUOT},
+		{400, "DENIED", "over quota", EDQUOT},
+		{412, "PRECONDITION", "quota", EDQUOT},
+		{403, "DENIED", "API rate limit exceeded", EACCES},
+		{400, "MANIFEST_INVALID", "exceeds 4 MiB", EINVAL},
+		{413, "DENIED", "quota exceeded", EFBIG},
+		{429, "TOOMANYREQUESTS", "quota exceeded", ETIMEDOUT},
+		{500, "UNKNOWN", "quota exceeded", EIO},
+		{507, "", "", EDQUOT},
+		{405, "DENIED", "read-only", EROFS},
+		{405, "UNSUPPORTED", "", EROFS},
+		{400, "UNSUPPORTED", "", EROFS},
+		{415, "MANIFEST_INVALID", "", EINVAL},
+		{404, "NAME_UNKNOWN", "", ENOENT},
+		{400, "BLOB_UNKNOWN", "", ENOENT},
+		{422, "MANIFEST_BLOB_UNKNOWN", "", ENOENT},
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++)
+		assert_int_equal(fault_from_refusal(rows[i].status,
+						    rows[i].code, rows[i].text),
+				 -rows[i].error);
+}
+
 static void test_fail(void **state)
 {
 	static const struct {
@@ -209,9 +256,9 @@ static void test_ring(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_status),	  cmocka_unit_test(test_fail),
-		cmocka_unit_test(test_body),	  cmocka_unit_test(test_ring),
-		cmocka_unit_test(test_long_text),
+		cmocka_unit_test(test_status), cmocka_unit_test(test_refusal),
+		cmocka_unit_test(test_fail),   cmocka_unit_test(test_body),
+		cmocka_unit_test(test_ring),   cmocka_unit_test(test_long_text),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);
