@@ -166,7 +166,7 @@ static int ask_pages(struct registry *r, const struct object *o,
 
 /* ALG-HEX, the latter cut at 64 characters (distribution-spec "Referrers Tag
  * Schema"). */
-static char *make_tag(const struct digest *d)
+char *referrers_tag(const struct digest *d)
 {
 	char hex[129];
 
@@ -178,7 +178,7 @@ static int ask_tag(struct registry *r, const char *repository,
 		   const struct digest *subject, struct wait *w,
 		   struct referrers *f)
 {
-	autofree char *tag = make_tag(subject);
+	autofree char *tag = referrers_tag(subject);
 	struct manifest *m = NULL;
 	int e = tag ? fetch_manifest(r, repository, tag, w, &m) : -ENOMEM;
 

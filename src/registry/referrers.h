@@ -12,3 +12,5 @@ int referrers_fetch(struct registry *r, const char *repository,
 		    const struct digest *subject, struct wait *w,
 		    struct descriptor **ret, size_t *ret_len);
 void referrers_free(struct descriptor *v, size_t len);
+/* The tag its index has where there is no API: ALG-HEX.  NULL: no memory. */
+char *referrers_tag(const struct digest *subject);

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Removing, by digest or by tag.  DELETE is asked again where its answer was
+ * lost, so "it is not there" is what was wanted, if the registry is to be
+ * believed.  A tag is never removed by way of its digest: that would take the
+ * digest's other tags along (registries.md A.6).
+ */
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+
+#include "oci/mediatype.h"
+#include "oci/reference.h"
+#include "registry/call.h"
+#include "registry/object.h"
+#include "registry/put.h"
+
+struct deletion {
+	struct registry *r;
+	const char *repository;
+	struct object o;
+};
+
+static int ask(const struct deletion *d, const char *method, struct wait *w,
+	       struct call **ret)
+{
+	const struct call_spec spec = {.method = method,
+				       .path = d->o.path,
+				       .repository = d->repository,
+				       .scope = d->o.scope,
+				       .object = d->o.name,
+				       .accept = mediatype_accept()};
+
+	return call_run(d->r, &spec, w, ret);
+}
+
+static int start(struct deletion *d, const char *kind, const char *reference)
+{
+	int e = object_init(&d->o, d->repository, kind, reference);
+
+	return e < 0 ? e : object_want(&d->o, d->repository, "pull,delete");
+}
+
+/* 0, or the refusal, not recorded yet. */
+static int judge(struct call *c, struct wait *w)
+{
+	int status = call_status(c);
+	int e;
+
+	if (status >= 200 && status <= 299)
+		return 0;
+	e = call_judge(c, w);
+	return e == -ENOENT ? 0 : e;
+}
+
+static int delete_digest(struct registry *r, const char *repository,
+			 const char *kind, const struct digest *digest,
+			 struct wait *w)
+{
+	struct deletion d = {.r = r, .repository = repository};
+	char text[DIGEST_TEXT_MAX];
+	struct call *c = NULL;
+	int e;
+
+	digest_format(digest, text);
+	e = start(&d, kind, text);
+	if (e == 0)
+		e = ask(&d, "DELETE", w, &c);
+	if (e == 0) {
+		e = judge(c, w);
+		if (e < 0)
+			e = call_fault(c, w);
+		call_close(c);
+	}
+	object_done(&d.o);
+	return e;
+}
+
+int delete_manifest(struct registry *r, const char *repository,
+		    const struct digest *d, struct wait *w)
+{
+	return delete_digest(r, repository, "manifests", d, w);
+}
+
+int delete_blob(struct registry *r, const char *repository,
+		const struct digest *d, struct wait *w)
+{
+	return delete_digest(r, repository, "blobs", d, w);
+}
+
+/* Tags are not deleted here; a valid one was called an invalid digest. */
+static bool wants_digest(const struct call *c)
+{
+	const char *code = call_outcome(c)->code;
+
+	return call_status(c) == 405 || strcasecmp(code, "UNSUPPORTED") == 0 ||
+	       (call_status(c) == 400 &&
+		(!*code || strcasecmp(code, "DIGEST_INVALID") == 0));
+}
+
+/* Some only look for a digest of that name, and do not find it. */
+static int check_gone(const struct deletion *d, struct call *c, struct wait *w)
+{
+	struct call *head;
+	bool is_there;
+	int e = ask(d, "HEAD", w, &head);
+
+	if (e < 0)
+		return e;
+	is_there = call_status(head) == 200;
+	call_close(head);
+	return is_there ? call_broken(c, -EPERM,
+				      "it deletes by digest only, which would "
+				      "take other tags along")
+			: 0;
+}
+
+int delete_tag(struct registry *r, const char *repository, const char *tag,
+	       struct wait *w)
+{
+	struct deletion d = {.r = r, .repository = repository};
+	struct call *c = NULL;
+	int e;
+
+	if (!reference_is_tag(tag))
+		return -EINVAL;
+	e = start(&d, "manifests", tag);
+	if (e == 0)
+		e = ask(&d, "DELETE", w, &c);
+	if (e == 0) {
+		e = judge(c, w);
+		if (e < 0 && wants_digest(c))
+			e = call_broken(c, -EPERM,
+					"it deletes by digest only, which "
+					"would take other tags along (%s)",
+					call_outcome(c)->code);
+		else if (e < 0)
+			e = call_fault(c, w);
+		else if (call_status(c) == 404)
+			e = check_gone(&d, c, w);
+		call_close(c);
+	}
+	object_done(&d.o);
+	return e;
+}
