@@ -212,6 +212,8 @@ static int blob_prove(struct blob *b, struct wait *w)
 	if (atomic_load(&b->granted))
 		return 0;
 	r = prove(b->repo, &b->digest, w, &size);
+	if (r == -ENOENT) /* no news where somebody only looks for a name */
+		blob_fault(b, ENOENT, "the registry does not have it");
 	if (r < 0)
 		return r;
 	if (size != blob_size(b)) {

@@ -232,6 +232,24 @@ int catalogue_open(struct content *c, const char *host, struct catalogue **ret)
 	return 0;
 }
 
+void catalogue_learn(struct content *c, const char *host, const char *path)
+{
+	struct catalogue *t;
+
+	pthread_mutex_lock(&c->lock);
+	t = map_find(c->catalogues, host);
+	if (t)
+		catalogue_ref(t);
+	pthread_mutex_unlock(&c->lock);
+	if (!t)
+		return;
+	pthread_mutex_lock(&t->lock);
+	/* Names are only ever added; without memory it is seen later. */
+	(void)catalogue_add(t, path);
+	pthread_mutex_unlock(&t->lock);
+	catalogue_unref(t);
+}
+
 static int catalogue_add_page(struct catalogue *t,
 			      const struct string_list *page, bool more)
 {

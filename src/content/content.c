@@ -299,6 +299,12 @@ int content_print_host(struct content *c, const char *host, struct str *out)
 	return r < 0 ? r : registry_print(registry, out);
 }
 
+void content_report(struct content *c, const char *host, const char *object,
+		    int error, const char *text)
+{
+	content_fault(c, host, object, error, text);
+}
+
 int content_last_error(struct content *c, const char *host,
 		       const char *repository, struct str *out)
 {

@@ -49,6 +49,10 @@ int content_print_status_json(struct content *c, struct str *out);
 int content_print_transfers(struct content *c, struct str *out);
 int content_print_errors(struct content *c, struct str *out);
 int content_print_host(struct content *c, const char *host, struct str *out);
+/* Records a failure that no registry told: one line in `.registryfs/errors` and
+ * the log.  `object` as the mount shows it beneath the host; error positive. */
+void content_report(struct content *c, const char *host, const char *object,
+		    int error, const char *text);
 /* What the last failure in this repository was; -ENOENT if there was none. */
 int content_last_error(struct content *c, const char *host,
 		       const char *repository, struct str *out);

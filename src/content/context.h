@@ -9,8 +9,10 @@
 #include "content/listing.h"
 #include "content/repo.h"
 #include "content/single.h"
+#include "oci/reference.h"
 #include "util/list.h"
 #include "util/map.h"
+#include "util/vec.h"
 
 struct builds;
 struct catalogue;
@@ -45,16 +47,38 @@ struct content {
 	size_t docs_bytes;	    /* likewise */
 };
 
+/* A tag that was put or removed through this mount: what was asked before may
+ * be answered later, and registries may take a while until they list it. */
+struct tag_change {
+	char tag[REFERENCE_TAG_MAX + 1];
+	bool gone;
+	uint64_t epoch;	   /* repo->tag_epoch from then on */
+	uint64_t until_ms; /* from then on the list is right */
+};
+
 struct repo {
 	struct content *content;
 	struct registry *registry;
 	char *host, *name;
-	unsigned refs; /* protected by content->lock */
-	pthread_mutex_t lock;
-	struct listing *tags; /* newest; protected by lock */
-	bool seen;	      /* recorded in the store; protected by lock */
+	unsigned refs;	      /* protected by content->lock */
+	pthread_mutex_t lock; /* taken before the database's */
+	struct listing *tags; /* newest; protected by lock, like all below */
+	bool seen;	      /* recorded in the store */
+	uint64_t tag_epoch;   /* grows whenever a tag is changed from here */
+	uint64_t known_epoch; /* later changes are all in `changes` */
+	uint64_t referrers_epoch;	/* likewise what refers to a manifest */
+	VEC(struct tag_change) changes; /* by epoch */
 };
 
+/* Was the tag, or what it means, changed from here after that epoch?  The
+ * repository's lock is held. */
+bool repo_tag_changed(const struct repo *r, const char *tag, uint64_t epoch);
+/* What a listing must show or hide, that the registry may not know yet.  The
+ * caller frees both; no lock is held. */
+int repo_tag_changes(struct repo *r, struct string_list *ret_put,
+		     struct string_list *ret_gone);
+/* The host's catalogue, if it is at hand, has this repository. */
+void catalogue_learn(struct content *c, const char *host, const char *path);
 /* The registry has shown that this repository is there. */
 void repo_mark_seen(struct repo *r);
 /* Whose eyes we see it with; also the key of grants. */

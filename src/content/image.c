@@ -21,6 +21,14 @@
 #include "util/clock.h"
 #include "util/json.h"
 
+/* Older ones stay, for they may have been handed out. */
+struct referrers_list {
+	struct referrers_list *older;
+	uint64_t epoch; /* of the repository, before it was asked for */
+	struct descriptor *v;
+	size_t len;
+};
+
 struct image {
 	atomic_uint refs;
 	struct repo *repo;
@@ -34,10 +42,8 @@ struct image {
 	bool barren; /* it has nothing for the platform */
 	bool timed;
 	struct timespec time;
-	struct image_parts parts; /* none: not walked yet */
-	bool referrers_known;
-	struct descriptor *referrers;
-	size_t referrers_len;
+	struct image_parts parts;	  /* none: not walked yet */
+	struct referrers_list *referrers; /* newest first */
 };
 
 int image_open(struct repo *r, const struct digest *d, const char *tag,
@@ -68,6 +74,17 @@ struct image *image_ref(struct image *i)
 	return i;
 }
 
+static void referrers_drop(struct referrers_list *l)
+{
+	while (l) {
+		struct referrers_list *older = l->older;
+
+		referrers_free(l->v, l->len);
+		free(l);
+		l = older;
+	}
+}
+
 void image_unref(struct image *i)
 {
 	if (!i || atomic_fetch_sub(&i->refs, 1) > 1)
@@ -75,7 +92,7 @@ void image_unref(struct image *i)
 	doc_unref(i->root);
 	doc_unref(i->platform);
 	image_parts_done(&i->parts);
-	referrers_free(i->referrers, i->referrers_len);
+	referrers_drop(i->referrers);
 	repo_unref(i->repo);
 	pthread_mutex_destroy(&i->lock);
 	free(i->tag);
@@ -380,38 +397,60 @@ int image_find(struct image *i, const struct digest *d, struct wait *w,
 	return -ENOENT;
 }
 
+static uint64_t referrers_epoch(struct repo *r)
+{
+	autolock(&r->lock);
+	return r->referrers_epoch;
+}
+
+static int image_fetch_referrers(struct image *i, uint64_t epoch,
+				 struct wait *w)
+{
+	struct content *c = i->repo->content;
+	struct referrers_list *l = calloc(1, sizeof(*l));
+	int r;
+
+	if (!l)
+		return -ENOMEM;
+	r = gate_enter(&c->gate, i->repo->host);
+	if (r == 0) {
+		r = referrers_fetch(i->repo->registry, i->repo->name,
+				    &i->digest, w, &l->v, &l->len);
+		gate_leave(&c->gate, i->repo->host);
+	}
+	if (r < 0) {
+		free(l);
+		return r;
+	}
+	l->epoch = epoch;
+	autolock(&i->lock);
+	if (i->referrers && i->referrers->epoch >= epoch) {
+		referrers_drop(l); /* somebody else was faster */
+		return 0;
+	}
+	l->older = i->referrers;
+	i->referrers = l;
+	return 0;
+}
+
 int image_referrers(struct image *i, struct wait *w,
 		    const struct descriptor **ret, size_t *ret_len)
 {
-	struct content *c = i->repo->content;
-	struct descriptor *v = NULL;
-	size_t len = 0;
+	uint64_t epoch = referrers_epoch(i->repo);
 	bool known;
 	int r;
 
 	{
 		autolock(&i->lock);
-		known = i->referrers_known;
+		known = i->referrers && i->referrers->epoch >= epoch;
 	}
 	if (!known) {
-		r = gate_enter(&c->gate, i->repo->host);
-		if (r < 0)
-			return r;
-		r = referrers_fetch(i->repo->registry, i->repo->name,
-				    &i->digest, w, &v, &len);
-		gate_leave(&c->gate, i->repo->host);
+		r = image_fetch_referrers(i, epoch, w);
 		if (r < 0)
 			return r;
 	}
 	autolock(&i->lock);
-	if (!i->referrers_known) {
-		i->referrers = v;
-		i->referrers_len = len;
-		i->referrers_known = true;
-	} else {
-		referrers_free(v, len);
-	}
-	*ret = i->referrers;
-	*ret_len = i->referrers_len;
+	*ret = i->referrers->v;
+	*ret_len = i->referrers->len;
 	return 0;
 }

@@ -27,6 +27,8 @@ struct listing {
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
+	/* Constant: what was changed through this mount. */
+	struct string_list put, gone;
 	struct string_list names; /* protected by lock, like all below */
 	struct map *seen;	  /* of names, once they came out of order */
 	bool fetching;
@@ -47,6 +49,8 @@ void listing_unref(struct listing *l)
 	pager_close(l->pager);
 	free(l->host);
 	free(l->name);
+	string_list_done(&l->put);
+	string_list_done(&l->gone);
 	string_list_done(&l->names);
 	map_free(l->seen, NULL);
 	pthread_cond_destroy(&l->changed);
@@ -76,6 +80,8 @@ static int listing_add(struct listing *l, const char *name)
 			return r;
 	}
 	if (l->seen && map_find(l->seen, name))
+		return 0;
+	if (string_list_has(&l->gone, name))
 		return 0;
 	r = string_list_add(&l->names, name);
 	if (r == 0 && l->seen) {
@@ -121,6 +127,8 @@ static int listing_new(struct repo *r, struct listing **ret)
 	pthread_mutex_init(&l->lock, NULL);
 	wait_cond_init(&l->changed);
 	if (l->host && l->name)
+		e = repo_tag_changes(r, &l->put, &l->gone);
+	if (e == 0)
 		e = r->content->options->offline
 			    ? listing_fill_offline(l, r)
 			    : pager_open_tags(r->registry, r->name, &l->pager);
@@ -180,6 +188,16 @@ int listing_open_tags(struct repo *r, struct listing **ret)
 	return 0;
 }
 
+/* The registry has told all that it knows. */
+static int listing_add_put(struct listing *l)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < l->put.len && r == 0; i++)
+		r = listing_add(l, l->put.v[i]);
+	return r;
+}
+
 static int listing_add_page(struct listing *l, const struct string_list *page,
 			    bool more)
 {
@@ -187,6 +205,8 @@ static int listing_add_page(struct listing *l, const struct string_list *page,
 
 	for (size_t i = 0; i < page->len && r == 0; i++)
 		r = listing_add(l, page->v[i]);
+	if (r == 0 && !more)
+		r = listing_add_put(l);
 	/* The pager does not give a page twice. */
 	if (r < 0)
 		l->ended = r;
@@ -211,6 +231,11 @@ static int listing_more(struct listing *l, struct wait *w)
 	}
 	pthread_mutex_lock(&l->lock);
 	l->fetching = false;
+	/* A repository that was just made may not be known yet. */
+	if (r == -ENOENT && l->put.len > 0) {
+		more = false;
+		r = 0;
+	}
 	if (r == -ENOENT)
 		l->ended = -ENOENT;
 	else if (r == 0)

@@ -15,6 +15,7 @@ static void repo_free(struct repo *r)
 	if (!r)
 		return;
 	listing_unref(r->tags);
+	vec_done(&r->changes);
 	pthread_mutex_destroy(&r->lock);
 	free(r->host);
 	free(r->name);
@@ -122,6 +123,11 @@ const char *repo_name(const struct repo *r)
 struct content *repo_content(const struct repo *r)
 {
 	return r->content;
+}
+
+struct registry *repo_registry(struct repo *r)
+{
+	return r->registry;
 }
 
 void repo_mark_seen(struct repo *r)

@@ -23,3 +23,5 @@ struct content *repo_content(const struct repo *r);
  * has no list of them.  Manifests or blobs, as text.
  */
 int repo_digests(struct repo *r, bool manifests, struct string_list *ret);
+/* For who sends: the registry client of its host. */
+struct registry *repo_registry(struct repo *r);

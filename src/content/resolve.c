@@ -87,27 +87,53 @@ static int resolve_by_head(struct resolve_request *q, struct wait *w)
 	return 0;
 }
 
+static uint64_t tag_epoch(struct repo *repo)
+{
+	autolock(&repo->lock);
+	return repo->tag_epoch;
+}
+
+/* Records the answer to a question that was asked in that epoch; false: it may
+ * be older than what was put from here meanwhile. */
+static bool resolve_record(struct resolve_request *q, const char *identity,
+			   uint64_t epoch, int result)
+{
+	struct repo *repo = q->repo;
+
+	autolock(&repo->lock);
+	if (repo_tag_changed(repo, q->tag, epoch))
+		return false;
+	/* Failures were logged, and cost a request later. */
+	if (result == -ENOENT)
+		(void)tag_forget(repo->content->store, repo->host, repo->name,
+				 q->tag);
+	else
+		(void)tag_put(repo->content->store, repo->host, repo->name,
+			      identity, q->tag, &q->row);
+	return true;
+}
+
 static int resolve_run(void *arg, struct wait *w)
 {
 	struct resolve_request *q = arg;
 	struct repo *repo = q->repo;
 	char identity[17];
-	int r;
+	uint64_t epoch;
+	int r, e;
 
-	r = q->known ? resolve_by_head(q, w) : resolve_by_get(q, w);
-	if (r == -ENOENT)
-		tag_forget(repo->content->store, repo->host, repo->name,
-			   q->tag);
-	if (r < 0)
-		return r;
-	repo_mark_seen(repo);
-	q->row.wall = clock_wall();
-	r = repo_identity(repo, identity);
-	if (r < 0)
-		return r;
-	tag_put(repo->content->store, repo->host, repo->name, identity, q->tag,
-		&q->row); /* failure was logged, and costs a request later */
-	return 0;
+	do {
+		epoch = tag_epoch(repo);
+		r = q->known ? resolve_by_head(q, w) : resolve_by_get(q, w);
+		if (r < 0 && r != -ENOENT)
+			return r;
+		if (r == 0)
+			repo_mark_seen(repo);
+		q->row.wall = clock_wall();
+		e = repo_identity(repo, identity);
+		if (e < 0)
+			return r < 0 ? r : e;
+	} while (!resolve_record(q, identity, epoch, r));
+	return r;
 }
 
 static int resolve_ask(struct resolve_request *q, struct wait *w)

@@ -284,7 +284,8 @@ UNUSED static void content_restart(struct fixture *f)
 UNUSED static struct fixture *fixture_new(bool disk)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct store_config cfg = {.size_bytes = (uint64_t)1 << 30};
+	struct store_config cfg = {.size_bytes = (uint64_t)1 << 30,
+				   .spool_bytes = (uint64_t)1 << 30};
 	char dir[128];
 
 	assert_non_null(f);
