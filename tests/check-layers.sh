@@ -9,9 +9,10 @@ cd "${1:-$(dirname "$0")/..}/src"
 layers='util: | oci: util | config: util oci | http: util | layer: util |
 	registry: util oci config http | store: util oci |
 	content: util oci config http registry store layer |
-	fs: util oci config content |
+	push: util oci config registry store content |
+	fs: util oci config content push |
 	cli: util oci config http registry store layer content fs |
-	main: util oci config http registry store layer content fs cli'
+	main: util oci config http registry store layer content push fs cli'
 # Start of an outside header: the folder that may include it.
 homes='fuse: fs | sqlite3: store | curl/: http | zlib: layer | zstd: layer |
 	isa-l: layer | igzip_lib: layer | openssl/: util | jansson: util'
