@@ -286,6 +286,9 @@ show_demo() {
 		    find $image:1.1/layers/00/ | head
 		    getfattr -d $image:1.1
 		    cp -r $image/_tags/1.1 /tmp/layout
+		    cp -r $image/_tags/1.1 $mountpoint/127.0.0.1:$port/mirror/app/_tags/
+		    cp -r /tmp/layout $image:2.0
+		    ln -s 2.0 $image/_tags/stable
 		    skopeo --insecure-policy inspect oci:$mountpoint/127.0.0.1+$port/team/app/_tags/1.1
 		    cat $mountpoint/.registryfs/status
 		    $program status $mountpoint
@@ -310,6 +313,7 @@ show_registry() {
 		    jq . $mountpoint/REPOSITORY:TAG/manifest.json
 		    ls -l $mountpoint/REPOSITORY:TAG/rootfs/etc/
 		    cp -r $mountpoint/REPOSITORY/_tags/TAG /tmp/layout
+		    cp -r /tmp/layout $mountpoint/REPOSITORY:NEW-TAG
 		    cat $mountpoint/.registryfs/status
 		    $program check ${registry%%/*}
 

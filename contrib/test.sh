@@ -145,7 +145,7 @@ need $build_packages libcmocka-dev libarchive-dev zlib1g-dev clang \
 	libclang-rt-14-dev clang-format-14 \
 	xz-utils shellcheck mandoc groff python3 python3-pytest openssl curl jq attr \
 	apache2-utils busybox-static docker-registry skopeo podman buildah \
-	umoci systemd procps rsync libarchive-tools zstd pigz isal libcap2-bin containerd \
+	umoci systemd procps rsync cpio libarchive-tools zstd pigz isal libcap2-bin containerd \
 	stargz-snapshotter
 
 # The sanitizers of clang 14 and kernels with much address randomisation do not

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Start-up and shutdown on one page: options -> background -> store ->
- * network and registries -> content -> filesystem.  No logic.
+ * network and registries -> content -> outbox -> filesystem.  No logic.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +16,8 @@
 #include "cli/command.h"
 #include "content/content.h"
 #include "fs/fs.h"
+#include "push/outbox.h"
+#include "store/journal.h"
 #include "store/store.h"
 #include "util/auto.h"
 #include "util/daemon.h"
@@ -35,6 +37,7 @@ enum status {
 	STATUS_USAGE = 1,
 	STATUS_SYSTEM = 2,
 	STATUS_MOUNT = 32,
+	STATUS_UNFINISHED = 75, /* sysexits.h EX_TEMPFAIL */
 };
 
 #define CACHE_WAIT_MS 5000
@@ -43,7 +46,9 @@ struct mount {
 	struct options options;
 	struct app app;
 	struct store *store;
+	struct journal *journal;
 	struct content *content;
+	struct outbox *outbox;
 	struct fs *fs;
 	int report_fd; /* -1: in the foreground, or reported already */
 };
@@ -143,7 +148,8 @@ static int open_store(struct mount *m)
 {
 	autofree char *dir = NULL;
 	struct store_config cfg = {.size_bytes = m->options.cache_size,
-				   .min_free_bytes = m->options.cache_min_free};
+				   .min_free_bytes = m->options.cache_min_free,
+				   .spool_bytes = m->options.spool_size};
 	int pid, r;
 
 	r = options_cache_dir(&m->options, &dir);
@@ -156,6 +162,21 @@ static int open_store(struct mount *m)
 			  "cache_dir of its own",
 			  dir, pid);
 	return r < 0 ? r : store_start(m->store);
+}
+
+static int build_outbox(struct mount *m)
+{
+	struct outbox_config oc = {.options = &m->options,
+				   .content = m->content,
+				   .store = m->store};
+	int r;
+
+	r = journal_open(m->store, &m->journal);
+	if (r < 0)
+		return r;
+	oc.journal = m->journal;
+	r = outbox_new(&oc, &m->outbox);
+	return r < 0 ? r : outbox_start(m->outbox);
 }
 
 static int build(struct mount *m)
@@ -172,7 +193,8 @@ static int build(struct mount *m)
 	cc.allow = m->app.allow;
 	cc.faults = m->app.faults;
 	cc.store = m->store;
-	return content_new(&cc, &m->content);
+	r = content_new(&cc, &m->content);
+	return r < 0 ? r : build_outbox(m);
 }
 
 static enum status serve(struct mount *m)
@@ -193,6 +215,19 @@ static enum status serve(struct mount *m)
 	return r < 0 ? STATUS_SYSTEM : STATUS_OK;
 }
 
+/* What was acknowledged and is not with its registry stays in the journal. */
+static enum status report_unfinished(struct mount *m, enum status status)
+{
+	size_t n = m->outbox ? outbox_unfinished(m->outbox) : 0;
+
+	if (n == 0 || m->options.read_only)
+		return status;
+	log_warning("%zu images are incomplete and were not published; the "
+		    "next mount with this cache_dir goes on with them",
+		    n);
+	return status == STATUS_OK ? STATUS_UNFINISHED : status;
+}
+
 static enum status run_mount(struct mount *m)
 {
 	enum status status = STATUS_SYSTEM;
@@ -208,7 +243,7 @@ static enum status run_mount(struct mount *m)
 	block_stop_signals();
 	r = build(m);
 	if (r == 0) {
-		r = fs_mount(&m->options, m->content, &m->fs);
+		r = fs_mount(&m->options, m->content, m->outbox, &m->fs);
 		if (r == -EINVAL)
 			status = STATUS_USAGE; /* a word FUSE does not know */
 		else
@@ -217,6 +252,9 @@ static enum status run_mount(struct mount *m)
 		log_error("cannot start: %s", strerror(-r));
 	}
 	fs_unmount(m->fs);
+	status = report_unfinished(m, status);
+	outbox_free(m->outbox);
+	journal_close(m->journal);
 	content_free(m->content);
 	app_close(&m->app);
 	store_close(m->store);

@@ -190,7 +190,10 @@ int content_print_status(struct content *c, struct str *out)
 	str_addf(out, "registryfs %s, mounted %s\n", PACKAGE_VERSION, since);
 	str_addf(out, "source:    %s\n",
 		 c->options->source ? c->options->source : "all hosts");
-	str_addf(out, "mode:      read-only%s, verify=%s\n",
+	str_addf(out, "mode:      %s%s, verify=%s\n",
+		 c->options->read_only	    ? "read-only"
+		 : c->options->allow_delete ? "read, write and delete"
+					    : "read and write",
 		 c->options->offline ? ", offline" : "",
 		 c->options->verify == VERIFY_STRICT ? "strict" : "lazy");
 	print_bytes(out, "cache:     ", st.bytes);

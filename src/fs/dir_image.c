@@ -1,65 +1,114 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * States: unpinned (a tag that a listing named; nothing was asked) -> pinned.
- * A pinned directory never changes; when the tag moves, its name gets another
- * node.  Its own time is known once something inside was looked at.
+ * States:
+ *
+ *   unpinned (a tag that a listing named; nothing was asked) -> pinned
+ *   unborn (begun by mkdir) --published--> unpinned
+ *
+ * The image of a pinned directory never changes; when the tag moves, its name
+ * gets another node.  Its own time is known once something inside was looked
+ * at.  An unborn one keeps its draft, which would else be gone while empty.
  */
 #include "fs/dir_image.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "content/resolve.h"
-#include "fs/dir_views.h"
-#include "fs/file_history.h"
-#include "fs/file_text.h"
+#include "fs/file_draft.h"
+#include "fs/giveway.h"
+#include "fs/image_members.h"
 #include "fs/image_xattr.h"
+#include "fs/news.h"
+#include "fs/overlay.h"
 #include "fs/snapshot.h"
-#include "oci/layout.h"
 #include "util/auto.h"
+#include "util/process.h"
 
 struct dir_image {
 	struct node node;
 	struct repo *repo;
 	char *tag, *up;
+	char *name; /* the tag, or the digest's text */
+	struct news_place place;
+	atomic_bool unborn;
+	pid_t maker; /* the process that began it; 0: none */
 	pthread_mutex_t lock;
+	struct draft *draft; /* of an unborn one; protected by lock */
 	struct image *image; /* set once; protected by lock */
 };
 
-static struct image *dir_image_pinned(struct dir_image *d)
+static const struct node_ops image_ops;
+
+struct image *dir_image_peek(struct node *n)
 {
+	struct dir_image *d = (struct dir_image *)n;
+
 	autolock(&d->lock);
 	return d->image;
 }
 
-static struct image *dir_image_pin_to(struct dir_image *d, struct image *i)
+/* Takes `i` over. */
+static struct image *pin_to(struct dir_image *d, struct image *i)
 {
+	autoptr(draft) done = NULL;
+
 	autolock(&d->lock);
+	done = steal(&d->draft);
 	if (d->image)
 		image_unref(i);
 	else
 		d->image = i;
+	atomic_store(&d->unborn, false);
 	return d->image;
 }
 
-/* The image, resolving the tag if that was not done yet. */
-static int dir_image_pin(struct dir_image *d, struct wait *w,
-			 struct image **ret)
+static int open_by_tag(struct dir_image *d, struct wait *w, struct image **ret)
 {
-	struct image *i = dir_image_pinned(d);
 	struct resolved res;
 	int r;
 
+	r = resolve_tag(d->repo, d->tag, w, &res);
+	return r < 0 ? r : image_open(d->repo, &res.digest, d->tag, ret);
+}
+
+static int open_by_digest(struct dir_image *d, struct wait *w,
+			  struct image **ret)
+{
+	const struct manifest *m;
+	struct digest digest;
+	struct image *i = NULL;
+	int r;
+
+	r = digest_parse(d->name, &digest);
+	if (r == 0)
+		r = image_open(d->repo, &digest, NULL, &i);
+	if (r < 0)
+		return r;
+	r = image_root(i, w, &m);
+	if (r < 0) {
+		image_unref(i);
+		return r;
+	}
+	*ret = i;
+	return 0;
+}
+
+int dir_image_get(struct node *n, struct wait *w, struct image **ret)
+{
+	struct dir_image *d = (struct dir_image *)n;
+	struct image *i = dir_image_peek(n);
+	int r;
+
 	if (!i) {
-		r = resolve_tag(d->repo, d->tag, w, &res);
+		if (atomic_load(&d->unborn))
+			return -ENOENT;
+		r = d->tag ? open_by_tag(d, w, &i) : open_by_digest(d, w, &i);
 		if (r < 0)
 			return r;
-		r = image_open(d->repo, &res.digest, d->tag, &i);
-		if (r < 0)
-			return r;
-		i = dir_image_pin_to(d, i);
+		i = pin_to(d, i);
 	}
 	*ret = i;
 	return 0;
@@ -67,7 +116,7 @@ static int dir_image_pin(struct dir_image *d, struct wait *w,
 
 static int image_getattr(struct node *n, struct wait *w, struct node_attr *a)
 {
-	struct image *i = dir_image_pinned((struct dir_image *)n);
+	struct image *i = dir_image_peek(n);
 
 	(void)w;
 	a->st.st_mode |= NODE_DIR_MODE;
@@ -80,268 +129,154 @@ static void image_done(struct node *n)
 {
 	struct dir_image *d = (struct dir_image *)n;
 
+	news_delist(n, &d->place);
+	draft_unref(d->draft);
 	image_unref(d->image);
 	repo_unref(d->repo);
 	pthread_mutex_destroy(&d->lock);
 	free(d->tag);
 	free(d->up);
+	free(d->name);
+}
+
+/* Something was published, tagged or removed under its name. */
+static void image_changed(struct node *n)
+{
+	atomic_store(&((struct dir_image *)n)->unborn, false);
+}
+
+/* By a tag, pinned to this digest. */
+static bool image_means(struct node *n, const char *digest)
+{
+	const struct image *i = dir_image_peek(n);
+	char text[DIGEST_TEXT_MAX];
+
+	if (!i)
+		return false;
+	digest_format(image_digest(i), text);
+	return strcmp(text, digest) == 0;
+}
+
+/* --- who it is --- */
+
+bool dir_image_is_one(const struct node *n)
+{
+	return n->ops == &image_ops;
+}
+
+struct node *dir_image_above(struct node *n)
+{
+	while (n && !dir_image_is_one(n))
+		n = n->parent;
+	return n;
+}
+
+struct repo *dir_image_repo(struct node *n)
+{
+	return ((struct dir_image *)n)->repo;
+}
+
+pid_t dir_image_maker(struct node *n)
+{
+	return ((struct dir_image *)n)->maker;
+}
+
+const char *dir_image_name(struct node *n)
+{
+	return ((struct dir_image *)n)->name;
+}
+
+bool dir_image_same(struct node *a, struct node *b)
+{
+	const struct repo *ra = dir_image_repo(a), *rb = dir_image_repo(b);
+
+	return strcmp(dir_image_name(a), dir_image_name(b)) == 0 &&
+	       strcmp(repo_host(ra), repo_host(rb)) == 0 &&
+	       strcmp(repo_name(ra), repo_name(rb)) == 0;
+}
+
+bool dir_image_is_unborn(struct node *n)
+{
+	return dir_image_is_one(n) && !dir_image_peek(n) &&
+	       atomic_load(&((struct dir_image *)n)->unborn);
+}
+
+bool dir_image_is(struct node *n, const struct digest *d)
+{
+	struct image *i;
+
+	if (!dir_image_is_one(n))
+		return false;
+	i = dir_image_peek(n);
+	if (!d)
+		return i == NULL;
+	return i && digest_equal(image_digest(i), d);
+}
+
+bool dir_image_adopt(struct node *n, const struct digest *digest)
+{
+	struct dir_image *d = (struct dir_image *)n;
+	struct image *i;
+
+	if (dir_image_is(n, NULL) &&
+	    image_open(d->repo, digest, d->tag, &i) == 0)
+		pin_to(d, i);
+	return dir_image_is(n, digest);
 }
 
 /* --- the entries --- */
 
-static int make_marker(struct dir_image *d, struct image *i, const char *name,
-		       struct wait *w, struct node **ret)
+static int lookup_published(struct dir_image *d, const struct image_member *m,
+			    struct node *known, struct wait *w,
+			    struct node **ret, double *ttl_s)
 {
-	char *text = strdup(layout_marker());
-
-	(void)w;
-	if (!text)
-		return -ENOMEM;
-	return file_text_new(&d->node, name, NODE_RANK_PLAIN, text, i, ret);
-}
-
-static int make_index(struct dir_image *d, struct image *i, const char *name,
-		      struct wait *w, struct node **ret)
-{
-	struct descriptor desc = {0};
-	const struct manifest *m;
-	autostr text = {0};
+	struct image *i;
 	int r;
 
-	r = image_root(i, w, &m);
+	r = dir_image_get(&d->node, w, &i);
+	if (r == 0 && known && !node_is_draft(known)) {
+		*ret = known;
+		return 0;
+	}
+	if (r == 0)
+		r = image_member_make(m, &d->node, i, d->up, w, ret);
 	if (r < 0)
-		return r;
-	desc.mediatype = m->mediatype;
-	desc.artifact_type = m->artifact_type;
-	desc.digest = m->digest;
-	desc.size_bytes = m->size_bytes;
-	r = layout_index(&desc, image_tag(i), &text);
-	if (r < 0)
-		return r;
-	return file_text_new(&d->node, name, NODE_RANK_LAST, str_steal(&text),
-			     i, ret);
+		*ttl_s = NODE_TTL_NEGATIVE; /* may yet be pushed */
+	return r;
 }
-
-static int make_blob_link(struct dir_image *d, struct image *i,
-			  const char *name, const struct digest *to,
-			  struct node **ret)
-{
-	char hex[129], target[160];
-
-	digest_hex(to, hex);
-	snprintf(target, sizeof(target), "blobs/%s/%s", digest_alg_name(to),
-		 hex);
-	return link_new(&d->node, name, target, i, ret);
-}
-
-static int make_manifest(struct dir_image *d, struct image *i, const char *name,
-			 struct wait *w, struct node **ret)
-{
-	(void)w;
-	return make_blob_link(d, i, name, image_digest(i), ret);
-}
-
-/* Of the chosen platform; not there if that has none, as schema 1. */
-static int make_config(struct dir_image *d, struct image *i, const char *name,
-		       struct wait *w, struct node **ret)
-{
-	const struct manifest *m;
-	int r;
-
-	r = image_platform(i, w, &m);
-	if (r < 0)
-		return r;
-	if (m->class != MEDIATYPE_MANIFEST)
-		return -ENOENT;
-	return make_blob_link(d, i, name, &m->config.digest, ret);
-}
-
-static int make_view(struct dir_image *d, struct image *i, const char *name,
-		     enum dir_view view, struct node **ret)
-{
-	return dir_view_new(&d->node, name, view, i, d->up, ret);
-}
-
-static int make_blobs(struct dir_image *d, struct image *i, const char *name,
-		      struct wait *w, struct node **ret)
-{
-	(void)w;
-	return make_view(d, i, name, VIEW_BLOBS, ret);
-}
-
-static int make_layers(struct dir_image *d, struct image *i, const char *name,
-		       struct wait *w, struct node **ret)
-{
-	const struct manifest *m;
-	int r;
-
-	r = image_platform(i, w, &m);
-	return r < 0 ? r : make_view(d, i, name, VIEW_LAYERS, ret);
-}
-
-static int make_platforms(struct dir_image *d, struct image *i,
-			  const char *name, struct wait *w, struct node **ret)
-{
-	const struct manifest *m;
-	int r;
-
-	r = image_root(i, w, &m);
-	if (r < 0)
-		return r;
-	if (m->class != MEDIATYPE_INDEX)
-		return -ENOENT;
-	return make_view(d, i, name, VIEW_PLATFORMS, ret);
-}
-
-static int make_referrers(struct dir_image *d, struct image *i,
-			  const char *name, struct wait *w, struct node **ret)
-{
-	(void)w;
-	return make_view(d, i, name, VIEW_REFERRERS, ret);
-}
-
-/* Is it an image, as runtimes know it?  Artifacts have other configurations,
- * and those before schema 2 none. */
-static bool has_history(const struct manifest *m)
-{
-	return m->class == MEDIATYPE_MANIFEST &&
-	       mediatype_class(m->config.mediatype) == MEDIATYPE_CONFIG;
-}
-
-static int make_history(struct dir_image *d, struct image *i, const char *name,
-			struct wait *w, struct node **ret)
-{
-	const struct manifest *m;
-	int r;
-
-	r = image_platform(i, w, &m);
-	if (r < 0)
-		return r;
-	return has_history(m) ? file_history_new(&d->node, name, i, ret)
-			      : -ENOENT;
-}
-
-static int make_rootfs(struct dir_image *d, struct image *i, const char *name,
-		       struct wait *w, struct node **ret)
-{
-	char text[DIGEST_TEXT_MAX];
-	const struct manifest *m;
-	autofree char *target = NULL;
-	int r;
-
-	r = image_platform(i, w, &m);
-	if (r < 0)
-		return r;
-	if (m->children_len == 0)
-		return -ENOENT;
-	/* Whoever goes through here often should not have the directories'
-	 * attributes asked for each time; and the configuration that says the
-	 * time is needed inside. */
-	r = image_learn_time(i, w);
-	if (r < 0)
-		return r;
-	digest_format(&m->digest, text);
-	name_spell(node_options(&d->node), text);
-	target = str_printf("%s/_rootfs/%s", d->up, text);
-	return target ? link_new(&d->node, name, target, i, ret) : -ENOMEM;
-}
-
-/* In the order of a listing: blobs first, index.json last (design: whoever
- * copies in readdir order publishes only what is complete). */
-static const struct image_member {
-	const char *name;
-	mode_t type;
-	enum node_rank rank;
-	int (*make)(struct dir_image *d, struct image *i, const char *name,
-		    struct wait *w, struct node **ret);
-} members[] = {
-	{"blobs", S_IFDIR, NODE_RANK_FIRST, make_blobs},
-	{"oci-layout", S_IFREG, NODE_RANK_PLAIN, make_marker},
-	{"manifest.json", S_IFLNK, NODE_RANK_PLAIN, make_manifest},
-	{"config.json", S_IFLNK, NODE_RANK_PLAIN, make_config},
-	{"history", S_IFREG, NODE_RANK_PLAIN, make_history},
-	{"layers", S_IFDIR, NODE_RANK_PLAIN, make_layers},
-	{"platforms", S_IFDIR, NODE_RANK_PLAIN, make_platforms},
-	{"referrers", S_IFDIR, NODE_RANK_PLAIN, make_referrers},
-	{"rootfs", S_IFLNK, NODE_RANK_PLAIN, make_rootfs},
-	{"index.json", S_IFREG, NODE_RANK_LAST, make_index},
-};
-#define MEMBERS (sizeof(members) / sizeof(members[0]))
 
 static int image_lookup(struct node *dir, const char *name, struct node *known,
 			struct wait *w, struct node **ret, double *ttl_s)
 {
-	struct dir_image *d = (struct dir_image *)dir;
-	struct image *i;
-	int r;
+	const struct image_member *m = image_member_find(name);
+	int r = -ENOENT;
 
-	for (size_t k = 0; k < MEMBERS; k++) {
-		if (strcmp(name, members[k].name) != 0)
-			continue;
-		if (known) {
-			*ret = known;
-			return 0;
-		}
-		r = dir_image_pin(d, w, &i);
-		if (r == 0)
-			r = members[k].make(d, i, name, w, ret);
-		if (r < 0)
-			*ttl_s = NODE_TTL_NEGATIVE; /* may yet be pushed */
-		return r;
-	}
-	return -ENOENT;
-}
-
-/* Is it there in this image?  -ENOENT: no. */
-static int member_there(const struct image_member *m,
-			const struct manifest *root,
-			const struct manifest *platform)
-{
-	if (m->make == make_platforms)
-		return root->class == MEDIATYPE_INDEX;
-	if (m->make == make_config)
-		return platform && platform->class == MEDIATYPE_MANIFEST;
-	if (m->make == make_history)
-		return platform && has_history(platform);
-	if (m->make == make_layers)
-		return platform != NULL;
-	if (m->make == make_rootfs)
-		return platform && platform->children_len > 0;
-	return true;
-}
-
-static int add_member(struct snapshot *s, const struct image_member *m)
-{
-	int r;
-
-	r = snapshot_add(s, m->name, m->type, m->rank);
-	/* Its size is that of a text made from the configuration. */
-	if (r == 0 && m->make == make_history)
-		s->entries.v[s->entries.len - 1].costly = true;
-	return r;
+	if (m && give_way_hidden(dir, name, image_member_type(m), w))
+		*ttl_s = 0;
+	else if (m)
+		r = lookup_published((struct dir_image *)dir, m, known, w, ret,
+				     ttl_s);
+	if (r == 0 && image_member_type(m) == S_IFDIR)
+		give_way_tell(dir, name, w);
+	return r == -ENOENT ? overlay_lookup(dir, name, known, w, ret, ttl_s)
+			    : r;
 }
 
 static int image_opendir(struct node *dir, struct wait *w, void **ret_handle)
 {
-	const struct manifest *root, *platform = NULL;
 	autoptr(snapshot) s = calloc(1, sizeof(*s));
 	struct image *i;
 	int r;
 
 	if (!s)
 		return -ENOMEM;
-	r = dir_image_pin((struct dir_image *)dir, w, &i);
+	r = dir_image_get(dir, w, &i);
 	if (r == 0)
-		r = image_root(i, w, &root);
+		r = image_members_list(i, w, s);
+	else if (dir_image_is_unborn(dir))
+		r = 0;
 	if (r == 0)
-		r = image_platform(i, w, &platform);
-	if (r == -ENOENT)
-		r = 0; /* an index that has nothing for this platform */
-	if (r == 0)
-		r = image_learn_time(i, w);
-	for (size_t k = 0; k < MEMBERS && r == 0; k++)
-		if (member_there(&members[k], root, platform))
-			r = add_member(s, &members[k]);
+		r = overlay_list(dir, s);
 	if (r < 0)
 		return r;
 	*ret_handle = steal(&s);
@@ -355,7 +290,9 @@ static int image_listxattr(struct node *n, struct wait *w, struct str *names)
 	struct image *i;
 	int r;
 
-	r = dir_image_pin((struct dir_image *)n, w, &i);
+	if (dir_image_is_unborn(n))
+		return 0;
+	r = dir_image_get(n, w, &i);
 	return r < 0 ? r : image_xattr_list(i, w, names);
 }
 
@@ -366,9 +303,9 @@ static int image_getxattr(struct node *n, struct wait *w, const char *name,
 	int r;
 
 	/* ls asks for security and access lists of everything it lists. */
-	if (strncmp(name, "user.", 5) != 0)
+	if (strncmp(name, "user.", 5) != 0 || dir_image_is_unborn(n))
 		return -ENODATA;
-	r = dir_image_pin((struct dir_image *)n, w, &i);
+	r = dir_image_get(n, w, &i);
 	return r < 0 ? r : image_xattr_get(i, w, name, value);
 }
 
@@ -382,19 +319,10 @@ static const struct node_ops image_ops = {
 	.opendir = image_opendir,
 	.readdir = snapshot_readdir,
 	.closedir = snapshot_closedir,
+	OVERLAY_DIR_OPS,
 };
 
-bool dir_image_is(struct node *n, const struct digest *d)
-{
-	struct image *i;
-
-	if (n->ops != &image_ops)
-		return false;
-	i = dir_image_pinned((struct dir_image *)n);
-	if (!d)
-		return i == NULL;
-	return i && digest_equal(image_digest(i), d);
-}
+/* --- making one --- */
 
 static uint64_t version_of(const struct digest *d)
 {
@@ -404,23 +332,41 @@ static uint64_t version_of(const struct digest *d)
 	return v;
 }
 
+/* What its name is to the outbox; NULL: no memory. */
+static char *name_of(const struct dir_image_spec *spec)
+{
+	char text[DIGEST_TEXT_MAX];
+
+	if (spec->tag)
+		return strdup(spec->tag);
+	digest_format(spec->digest, text);
+	return strdup(text);
+}
+
+/* What is published under the name, as far as that is known now. */
+static int open_spec(const struct dir_image_spec *spec, struct image **ret)
+{
+	*ret = NULL;
+	if (!spec->digest || spec->draft)
+		return 0;
+	return image_open(spec->repo, spec->digest, spec->tag, ret);
+}
+
 int dir_image_new(struct node *parent, const char *name,
 		  const struct dir_image_spec *spec, struct node **ret)
 {
 	autofree char *tag = spec->tag ? strdup(spec->tag) : NULL;
-	autofree char *up = strdup(spec->up);
-	struct image *i = NULL;
+	autofree char *up = strdup(spec->up), *text = name_of(spec);
+	struct image *i;
 	struct dir_image *d;
 	struct node *n;
 	int r;
 
-	if (!up || (spec->tag && !tag))
+	if (!up || !text || (spec->tag && !tag))
 		return -ENOMEM;
-	if (spec->digest) {
-		r = image_open(spec->repo, spec->digest, spec->tag, &i);
-		if (r < 0)
-			return r;
-	}
+	r = open_spec(spec, &i);
+	if (r < 0)
+		return r;
 	r = node_new(&image_ops, sizeof(*d), parent, name, NODE_RANK_PLAIN, &n);
 	if (r < 0) {
 		image_unref(i);
@@ -431,8 +377,36 @@ int dir_image_new(struct node *parent, const char *name,
 	d->repo = repo_ref(spec->repo);
 	d->tag = steal(&tag);
 	d->up = steal(&up);
+	d->name = steal(&text);
 	d->image = i;
-	n->version = spec->digest ? version_of(spec->digest) : 0;
+	d->draft = spec->draft ? draft_ref(spec->draft) : NULL;
+	atomic_init(&d->unborn, spec->draft != NULL);
+	process_look(spec->maker, &d->maker);
+	n->version = i ? version_of(spec->digest) : 0;
+	d->place.repo = d->repo;
+	d->place.name = d->name;
+	d->place.means = image_means;
+	d->place.changed = image_changed;
+	news_enlist(n, &d->place);
 	*ret = n;
 	return 0;
+}
+
+int dir_image_begin(struct node *parent, const char *name,
+		    struct dir_image_spec *spec, struct node **ret)
+{
+	struct outbox *o = node_outbox(parent);
+	autofree char *text = name_of(spec);
+	autoptr(draft) d = NULL;
+	int r;
+
+	if (!text)
+		return -ENOMEM;
+	if (!o)
+		return -EROFS;
+	r = draft_open(o, spec->repo, text, &d);
+	if (r < 0)
+		return r;
+	spec->draft = d;
+	return dir_image_new(parent, name, spec, ret);
 }

@@ -29,6 +29,17 @@ const char *dir_refs_name(size_t i)
 	return i < dir_refs_count() ? kinds[i].name : NULL;
 }
 
+static int refs_init(struct node *n, struct repo *repo)
+{
+	struct dir_refs *d = (struct dir_refs *)n;
+
+	d->repo = repo_ref(repo);
+	d->place.repo = d->repo;
+	own_links_init(&d->links);
+	news_enlist(n, &d->place);
+	return 0;
+}
+
 int dir_refs_new(struct node *parent, const char *name, struct repo *repo,
 		 struct node **ret)
 {
@@ -39,9 +50,7 @@ int dir_refs_new(struct node *parent, const char *name, struct repo *repo,
 			continue;
 		r = node_new(kinds[i].ops, sizeof(struct dir_refs), parent,
 			     name, NODE_RANK_PLAIN, ret);
-		if (r == 0)
-			((struct dir_refs *)*ret)->repo = repo_ref(repo);
-		return r;
+		return r < 0 ? r : refs_init(*ret, repo);
 	}
 	return -ENOENT;
 }
@@ -56,7 +65,11 @@ int dir_refs_getattr(struct node *n, struct wait *w, struct node_attr *a)
 
 void dir_refs_done(struct node *n)
 {
-	repo_unref(((struct dir_refs *)n)->repo);
+	struct dir_refs *d = (struct dir_refs *)n;
+
+	news_delist(n, &d->place);
+	own_links_done(&d->links);
+	repo_unref(d->repo);
 }
 
 int dir_refs_snapshot(struct node *dir, struct string_list *digests,

@@ -4,6 +4,8 @@
  * file and one row for each kind. */
 #include "config/stringlist.h"
 #include "content/repo.h"
+#include "fs/naming.h"
+#include "fs/news.h"
 #include "fs/node.h"
 
 /* Reserved names in listing order; NULL: there is no i-th. */
@@ -18,6 +20,8 @@ int dir_refs_new(struct node *parent, const char *name, struct repo *repo,
 struct dir_refs {
 	struct node node;
 	struct repo *repo;
+	struct news_place place;
+	struct own_links links; /* of `_tags` */
 };
 
 extern const struct node_ops dir_tags_ops, dir_manifests_ops, dir_blobs_ops,

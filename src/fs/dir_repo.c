@@ -17,12 +17,16 @@
 #include "fs/dir_manifests.h"
 #include "fs/dir_refs.h"
 #include "fs/dir_tags.h"
+#include "fs/file_draft.h"
+#include "fs/naming.h"
 #include "oci/reference.h"
+#include "push/draft.h"
 #include "util/auto.h"
 
 struct dir_repo {
 	struct node node;
 	char *host, *path;
+	struct own_links links;
 };
 
 /* path/name, or name at the top. */
@@ -43,6 +47,7 @@ static void repo_done(struct node *n)
 {
 	struct dir_repo *d = (struct dir_repo *)n;
 
+	own_links_done(&d->links);
 	free(d->host);
 	free(d->path);
 }
@@ -98,12 +103,8 @@ static int lookup_image(struct dir_repo *d, const char *path, const char *name,
 	if (ref->kind == REFERENCE_TAG)
 		return dir_tags_find(&d->node, name, repo, ref->tag, up, known,
 				     w, ret, ttl_s);
-	*ttl_s = NODE_TTL_NEGATIVE;
-	r = dir_manifests_find(&d->node, name, repo, &ref->digest, up, known, w,
-			       ret);
-	if (r == 0)
-		*ttl_s = NODE_TTL_FOREVER;
-	return r;
+	return dir_manifests_find(&d->node, name, repo, &ref->digest, up, known,
+				  w, ret, ttl_s);
 }
 
 static int repo_lookup(struct node *dir, const char *name, struct node *known,
@@ -117,6 +118,12 @@ static int repo_lookup(struct node *dir, const char *name, struct node *known,
 		return dir_about_lookup(dir, name, known, ret);
 	if (name[0] == '_')
 		return lookup_reserved(d, name, known, ret);
+	/* No component has capital letters. */
+	if (own_link_name(name) &&
+	    own_link_find(&d->links, dir, name, known, ret) == 0) {
+		*ttl_s = 0;
+		return 0;
+	}
 	if (reference_parse_name(name, &ref) < 0)
 		return -ENOENT;
 	path = path_join(d, ref.component);
@@ -136,6 +143,25 @@ struct repo_handle {
 	bool is_repository;
 };
 
+static int any_draft(void *arg, const char *name, mode_t type)
+{
+	(void)name;
+	(void)type;
+	*(bool *)arg = true;
+	return 0;
+}
+
+/* Is an image being written into it?  Then it soon is one. */
+static bool is_written(struct dir_repo *d, struct repo *repo)
+{
+	struct outbox *o = node_outbox(&d->node);
+	bool any = false;
+
+	if (o && !node_options(&d->node)->read_only)
+		draft_names(o, repo, any_draft, &any);
+	return any;
+}
+
 /* Does the registry know it as a repository?  1, 0, or why it is not known. */
 static int ask_tags(struct dir_repo *d, struct wait *w)
 {
@@ -145,6 +171,8 @@ static int ask_tags(struct dir_repo *d, struct wait *w)
 	int r;
 
 	r = repo_open(node_content(&d->node), d->host, d->path, &repo);
+	if (r == 0 && is_written(d, repo))
+		return 1;
 	if (r == 0)
 		r = listing_open_tags(repo, &l);
 	if (r < 0)
@@ -287,6 +315,124 @@ static int repo_readdir(struct node *dir, void *handle, uint64_t off,
 	}
 }
 
+/* --- writing --- */
+
+/* What app:1.4 and app@sha256:… name beneath this directory: -EPERM, other
+ * names are none that could be made. */
+static int parse_image_name(struct dir_repo *d, const char *name,
+			    struct reference_name *ret, struct repo **ret_repo)
+{
+	autofree char *path = NULL;
+
+	if (reference_parse_name(name, ret) < 0 ||
+	    ret->kind == REFERENCE_COMPONENT)
+		return -EPERM;
+	path = path_join(d, ret->component);
+	if (!path)
+		return -ENOMEM;
+	if (!reference_fits(d->host, path))
+		return -ENAMETOOLONG;
+	return repo_open(node_content(&d->node), d->host, path, ret_repo);
+}
+
+static int repo_mkdir(struct node *dir, const char *name, pid_t tid,
+		      struct node **ret)
+{
+	autoptr(repo) repo = NULL;
+	autofree char *up = NULL;
+	struct reference_name ref;
+	int r;
+
+	r = parse_image_name((struct dir_repo *)dir, name, &ref, &repo);
+	if (r < 0)
+		return r;
+	up = str_printf("../%s", ref.component);
+	if (!up)
+		return -ENOMEM;
+	return ref.kind == REFERENCE_TAG
+		       ? dir_tags_begin(dir, name, repo, ref.tag, up, tid, ret)
+		       : dir_manifests_begin(dir, name, repo, &ref.digest, up,
+					     tid, ret);
+}
+
+/* A tag that is made to mean what another name means. */
+static int link_name(struct dir_repo *d, const char *name, const char *target,
+		     struct wait *w)
+{
+	autoptr(repo) repo = NULL;
+	struct reference_name ref;
+	int r;
+
+	r = parse_image_name(d, name, &ref, &repo);
+	if (r < 0)
+		return r;
+	return ref.kind == REFERENCE_TAG
+		       ? naming_link(&d->node, repo, ref.tag, target, w)
+		       : -EPERM;
+}
+
+static int repo_symlink(struct node *dir, const char *name, const char *target,
+			struct wait *w, struct node **ret)
+{
+	struct dir_repo *d = (struct dir_repo *)dir;
+	int r;
+
+	if (own_link_name(name))
+		return own_link_add(&d->links, dir, name, target, ret);
+	r = link_name(d, name, target, w);
+	return r < 0 ? r : link_draft_new(dir, name, target, 0, ret);
+}
+
+static int repo_unlink(struct node *dir, const char *name, struct wait *w)
+{
+	struct dir_repo *d = (struct dir_repo *)dir;
+
+	(void)w;
+	return own_link_remove(&d->links, name) < 0 ? -EPERM : 0;
+}
+
+static int repo_rmdir(struct node *dir, const char *name, struct wait *w)
+{
+	autoptr(repo) repo = NULL;
+	struct reference_name ref;
+	int r;
+
+	r = parse_image_name((struct dir_repo *)dir, name, &ref, &repo);
+	if (r < 0)
+		return r;
+	return ref.kind == REFERENCE_TAG
+		       ? naming_remove_tag(dir, repo, ref.tag, w)
+		       : naming_remove_digest(dir, repo, &ref.digest, w);
+}
+
+static int repo_rename(struct node *dir, const char *name, struct node *to,
+		       const char *new_name, bool keep, struct wait *w)
+{
+	struct dir_repo *d = (struct dir_repo *)dir;
+	struct reference_name ref, new_ref;
+	autofree char *target = NULL;
+	autoptr(repo) repo = NULL;
+	int r;
+
+	(void)keep; /* the kernel has looked */
+	if (to != dir)
+		return -EPERM;
+	if (own_link_target(&d->links, name, &target) == 0) {
+		r = link_name(d, new_name, target, w);
+		if (r == 0)
+			own_link_remove(&d->links, name);
+		return r;
+	}
+	r = parse_image_name(d, name, &ref, &repo);
+	if (r < 0)
+		return r;
+	if (reference_parse_name(new_name, &new_ref) < 0 ||
+	    ref.kind != REFERENCE_TAG || new_ref.kind != REFERENCE_TAG ||
+	    strcmp(ref.component, new_ref.component) != 0)
+		return -EPERM;
+	return naming_rename(dir, repo, ref.tag, new_ref.tag, w);
+}
+
 static const struct node_ops repo_ops = {
 	.type = S_IFDIR,
 	.getattr = repo_getattr,
@@ -296,6 +442,12 @@ static const struct node_ops repo_ops = {
 	.readdir = repo_readdir,
 	.closedir = repo_closedir,
 	.volatile_list = true,
+	.settable = true,
+	.mkdir = repo_mkdir,
+	.symlink = repo_symlink,
+	.unlink = repo_unlink,
+	.rmdir = repo_rmdir,
+	.rename = repo_rename,
 };
 
 int dir_repo_new(struct node *parent, const char *name, const char *host,
@@ -314,6 +466,7 @@ int dir_repo_new(struct node *parent, const char *name, const char *host,
 	d = (struct dir_repo *)n;
 	d->host = steal(&host_copy);
 	d->path = steal(&path_copy);
+	own_links_init(&d->links);
 	*ret = n;
 	return 0;
 }

@@ -7,3 +7,7 @@
 int dir_tags_find(struct node *dir, const char *name, struct repo *repo,
 		  const char *tag, const char *up, struct node *known,
 		  struct wait *w, struct node **ret, double *ttl_s);
+/* mkdir of one: begins to write it. */
+int dir_tags_begin(struct node *dir, const char *name, struct repo *repo,
+		   const char *tag, const char *up, pid_t tid,
+		   struct node **ret);

@@ -10,8 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fs/file_blob.h"
+#include "fs/file_draft.h"
 #include "fs/file_text.h"
+#include "fs/giveway.h"
+#include "fs/overlay.h"
 #include "fs/snapshot.h"
 #include "oci/reference.h"
 #include "util/auto.h"
@@ -31,111 +33,7 @@ struct dir_view_node {
 	const struct view *view;
 	struct image *image;
 	char *up;
-	enum hash_alg alg; /* of blobs/ALG */
 };
-
-static int view_child(struct dir_view_node *parent, const char *name,
-		      const struct view *view, struct node **ret);
-
-/* --- blobs/ALG --- */
-
-static bool is_document(enum image_part part)
-{
-	return part == PART_MANIFEST || part == PART_INDEX || part == PART_ROOT;
-}
-
-static enum node_rank rank_of(enum image_part part)
-{
-	static const enum node_rank ranks[] = {
-		[PART_LAYER] = NODE_RANK_FIRST,
-		[PART_CONFIG] = NODE_RANK_CONFIG,
-		[PART_MANIFEST] = NODE_RANK_MANIFEST,
-		[PART_INDEX] = NODE_RANK_INDEX,
-		[PART_ROOT] = NODE_RANK_ROOT,
-	};
-
-	return ranks[part];
-}
-
-static int alg_fill(struct dir_view_node *v, struct wait *w, struct snapshot *s)
-{
-	const struct image_entry *e;
-	char hex[129];
-	size_t len;
-	int r;
-
-	r = image_entries(v->image, w, &e, &len);
-	for (size_t i = 0; r == 0 && i < len; i++) {
-		if (e[i].digest.alg != v->alg)
-			continue;
-		digest_hex(&e[i].digest, hex);
-		r = snapshot_add(s, hex, S_IFREG, rank_of(e[i].part));
-	}
-	return r;
-}
-
-static int alg_make(struct dir_view_node *v, const char *name, struct wait *w,
-		    struct node **ret)
-{
-	struct image_entry e;
-	struct digest d;
-	int r;
-
-	if (digest_parse_parts(v->alg == HASH_SHA512 ? "sha512" : "sha256",
-			       name, &d) < 0)
-		return -ENOENT;
-	r = image_find(v->image, &d, w, &e);
-	if (r < 0)
-		return r;
-	if (is_document(e.part))
-		return file_doc_new(&v->node, name, rank_of(e.part), &e,
-				    v->image, ret);
-	return file_blob_new(&v->node, name, rank_of(e.part),
-			     image_repo(v->image), v->image, &e.digest,
-			     e.size_bytes, e.mediatype, ret);
-}
-
-static const struct view view_alg = {alg_fill, alg_make};
-
-/* --- blobs --- */
-
-static int blobs_fill(struct dir_view_node *v, struct wait *w,
-		      struct snapshot *s)
-{
-	static const char *const names[] = {
-		[HASH_SHA256] = "sha256", [HASH_SHA512] = "sha512"};
-	bool has[2] = {false, false};
-	const struct image_entry *e;
-	size_t len;
-	int r;
-
-	r = image_entries(v->image, w, &e, &len);
-	for (size_t i = 0; r == 0 && i < len; i++)
-		has[e[i].digest.alg] = true;
-	for (size_t a = 0; a < 2 && r == 0; a++)
-		if (has[a])
-			r = snapshot_add(s, names[a], S_IFDIR, NODE_RANK_PLAIN);
-	return r;
-}
-
-static int blobs_make(struct dir_view_node *v, const char *name, struct wait *w,
-		      struct node **ret)
-{
-	enum hash_alg alg;
-	int r;
-
-	(void)w;
-	if (strcmp(name, "sha256") == 0)
-		alg = HASH_SHA256;
-	else if (strcmp(name, "sha512") == 0)
-		alg = HASH_SHA512;
-	else
-		return -ENOENT;
-	r = view_child(v, name, &view_alg, ret);
-	if (r == 0)
-		((struct dir_view_node *)*ret)->alg = alg;
-	return r;
-}
 
 /* --- links --- */
 
@@ -319,7 +217,6 @@ static int referrers_make(struct dir_view_node *v, const char *name,
 }
 
 static const struct view views[] = {
-	[VIEW_BLOBS] = {blobs_fill, blobs_make},
 	[VIEW_LAYERS] = {layers_fill, layers_make},
 	[VIEW_PLATFORMS] = {platforms_fill, platforms_make},
 	[VIEW_REFERRERS] = {referrers_fill, referrers_make},
@@ -349,7 +246,10 @@ static int view_lookup(struct node *dir, const char *name, struct node *known,
 	struct dir_view_node *v = (struct dir_view_node *)dir;
 	int r;
 
-	if (known) {
+	*ttl_s = 0;
+	if (give_way_hidden(dir, name, S_IFLNK, w))
+		return overlay_lookup(dir, name, known, w, ret, ttl_s);
+	if (known && !node_is_draft(known)) {
 		*ret = known;
 		return 0;
 	}
@@ -357,7 +257,8 @@ static int view_lookup(struct node *dir, const char *name, struct node *known,
 	r = v->view->make(v, name, w, ret);
 	if (r == 0)
 		*ttl_s = NODE_TTL_FOREVER;
-	return r;
+	return r == -ENOENT ? overlay_lookup(dir, name, known, w, ret, ttl_s)
+			    : r;
 }
 
 static int view_opendir(struct node *dir, struct wait *w, void **ret_handle)
@@ -371,6 +272,8 @@ static int view_opendir(struct node *dir, struct wait *w, void **ret_handle)
 	r = v->view->fill(v, w, s);
 	if (r == 0)
 		r = image_learn_time(v->image, w);
+	if (r == 0)
+		r = overlay_list(dir, s);
 	if (r < 0)
 		return r;
 	*ret_handle = steal(&s);
@@ -385,11 +288,11 @@ static const struct node_ops view_ops = {
 	.opendir = view_opendir,
 	.readdir = snapshot_readdir,
 	.closedir = snapshot_closedir,
+	OVERLAY_DIR_OPS,
 };
 
-static int view_new(struct node *parent, const char *name,
-		    const struct view *view, struct image *image,
-		    const char *up, struct node **ret)
+int dir_view_new(struct node *parent, const char *name, enum dir_view view,
+		 struct image *image, const char *up, struct node **ret)
 {
 	autofree char *copy = strdup(up);
 	struct dir_view_node *v;
@@ -398,29 +301,13 @@ static int view_new(struct node *parent, const char *name,
 
 	if (!copy)
 		return -ENOMEM;
-	r = node_new(&view_ops, sizeof(*v), parent, name,
-		     view == &views[VIEW_BLOBS] ? NODE_RANK_FIRST
-						: NODE_RANK_PLAIN,
-		     &n);
+	r = node_new(&view_ops, sizeof(*v), parent, name, NODE_RANK_PLAIN, &n);
 	if (r < 0)
 		return r;
 	v = (struct dir_view_node *)n;
-	v->view = view;
+	v->view = &views[view];
 	v->image = image_ref(image);
 	v->up = steal(&copy);
 	*ret = n;
 	return 0;
-}
-
-static int view_child(struct dir_view_node *parent, const char *name,
-		      const struct view *view, struct node **ret)
-{
-	return view_new(&parent->node, name, view, parent->image, parent->up,
-			ret);
-}
-
-int dir_view_new(struct node *parent, const char *name, enum dir_view view,
-		 struct image *image, const char *up, struct node **ret)
-{
-	return view_new(parent, name, &views[view], image, up, ret);
 }

@@ -7,10 +7,14 @@
 #include "fs/file_blob.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/dir_refs.h"
+#include "fs/overlay.h"
+#include "push/writer.h"
 #include "util/auto.h"
 
 struct file_blob {
@@ -157,6 +161,34 @@ static int blob_getxattr(struct node *n, struct wait *w, const char *name,
 	return -ENODATA;
 }
 
+/* --- writing --- */
+
+static int blob_copy_source(struct node *n, struct writer_copy *ret)
+{
+	const struct file_blob *f = (struct file_blob *)n;
+
+	ret->from = f->repo;
+	ret->digest = &f->digest;
+	ret->size_bytes = f->size_bytes;
+	ret->image = f->image;
+	return 0;
+}
+
+/* In `_blobs` there is no image to be part of. */
+static int blob_write_open(struct node *n, const struct opening *o,
+			   struct writer **ret)
+{
+	struct file_blob *f = (struct file_blob *)n;
+
+	if (n->parent->ops != &dir_blobs_ops)
+		return overlay_write_open(n, o, ret);
+	*ret = NULL;
+	if (!(o->flags & O_TRUNC))
+		return 0;
+	return writer_new_blob(node_outbox(n), f->repo, &f->digest, o->tid,
+			       ret);
+}
+
 static const struct node_ops blob_ops = {
 	.type = S_IFREG,
 	.getattr = blob_getattr,
@@ -167,7 +199,15 @@ static const struct node_ops blob_ops = {
 	.read = blob_handle_read,
 	.close = blob_handle_close,
 	.keep = blob_handle_keep,
+	.settable = true,
+	.write_open = blob_write_open,
+	.copy_source = blob_copy_source,
 };
+
+bool file_blob_of(const struct node *n, const struct image *i)
+{
+	return n->ops == &blob_ops && ((const struct file_blob *)n)->image == i;
+}
 
 int file_blob_new(struct node *parent, const char *name, enum node_rank rank,
 		  struct repo *repo, struct image *image,

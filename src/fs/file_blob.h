@@ -11,3 +11,5 @@ int file_blob_new(struct node *parent, const char *name, enum node_rank rank,
 		  struct repo *repo, struct image *image,
 		  const struct digest *d, uint64_t size_bytes,
 		  const char *mediatype, struct node **ret);
+/* Is the node one of these, and of this image (or, NULL, of none)? */
+bool file_blob_of(const struct node *n, const struct image *i);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "content/history.h"
+#include "fs/overlay.h"
 #include "util/auto.h"
 
 struct file_history {
@@ -110,6 +111,8 @@ static const struct node_ops history_ops = {
 	.open = history_open,
 	.read = history_read,
 	.close = history_close,
+	.settable = true,
+	.write_open = overlay_write_open,
 };
 
 int file_history_new(struct node *parent, const char *name, struct image *image,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "config/options.h"
+#include "fs/overlay.h"
 #include "util/auto.h"
 
 static ssize_t copy_out(const char *text, size_t text_len, void *buf,
@@ -79,6 +80,8 @@ static const struct node_ops text_ops = {
 	.open = open_nothing,
 	.read = text_read,
 	.close = close_nothing,
+	.settable = true,
+	.write_open = overlay_write_open,
 };
 
 int file_text_new(struct node *parent, const char *name, enum node_rank rank,
@@ -122,6 +125,7 @@ static const struct node_ops link_ops = {
 	.getattr = link_getattr,
 	.done = text_done,
 	.readlink = link_readlink,
+	.settable = true,
 };
 
 int link_new(struct node *parent, const char *name, const char *target,
@@ -232,7 +236,14 @@ static const struct node_ops doc_ops = {
 	.open = doc_open,
 	.read = doc_read,
 	.close = doc_close,
+	.settable = true,
+	.write_open = overlay_write_open,
 };
+
+bool file_doc_of(const struct node *n, const struct image *i)
+{
+	return n->ops == &doc_ops && ((const struct file_doc *)n)->image == i;
+}
 
 int file_doc_new(struct node *parent, const char *name, enum node_rank rank,
 		 const struct image_entry *entry, struct image *image,
@@ -266,7 +277,7 @@ static int made_fill(struct node *n, struct str *out)
 {
 	const struct file_made *f = (struct file_made *)n;
 
-	return f->fill(node_content(n), f->arg, out);
+	return f->fill(n, f->arg, out);
 }
 
 static int made_getattr(struct node *n, struct wait *w, struct node_attr *a)

@@ -13,9 +13,10 @@ int file_text_new(struct node *parent, const char *name, enum node_rank rank,
 int file_doc_new(struct node *parent, const char *name, enum node_rank rank,
 		 const struct image_entry *entry, struct image *image,
 		 struct node **ret);
+/* Is the node such a manifest, of this image? */
+bool file_doc_of(const struct node *n, const struct image *i);
 /* Made by `fill` at each open and stat. */
-typedef int (*file_made_fill)(struct content *c, const char *arg,
-			      struct str *out);
+typedef int (*file_made_fill)(struct node *n, const char *arg, struct str *out);
 int file_made_new(struct node *parent, const char *name, file_made_fill fill,
 		  const char *arg, struct node **ret);
 /* A symbolic link. */

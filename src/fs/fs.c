@@ -19,8 +19,11 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 
+#include "fs/deed.h"
 #include "fs/dir_root.h"
 #include "fs/fs_private.h"
+#include "fs/news.h"
+#include "fs/stop.h"
 #include "util/auto.h"
 #include "util/log.h"
 #include "util/metric.h"
@@ -39,7 +42,9 @@ static ssize_t write_init_reply(int fd, const struct iovec *iov, int count)
 
 	(void)count;
 	memcpy(&out, iov[1].iov_base, sizeof(out));
-	out.flags |= FUSE_PARALLEL_DIROPS;
+	/* And without this one the kernel asks for "security.capability" before
+	 * each write (limits.md 0.6). */
+	out.flags |= FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2;
 	patched[1].iov_base = &out;
 	return writev(fd, patched, 2);
 }
@@ -155,7 +160,7 @@ static int session_args(const struct options *o, struct fuse_args *args)
 	autostr words = {.max = 65536};
 	int r;
 
-	r = str_add(&words, "subtype=registryfs,ro,fsname=");
+	r = str_add(&words, "subtype=registryfs,fsname=");
 	if (r == 0)
 		r = add_escaped(&words, o->source ? o->source : "registryfs");
 	if (r == 0 && o->fuse_opts)
@@ -188,13 +193,20 @@ static int session_open(struct fs *fs)
 	return r;
 }
 
+/* The order matters: what still goes on replies to the session and uses nodes;
+ * nodes are enlisted in the news. */
 static void fs_free(struct fs *fs)
 {
+	deeds_free(fs->deeds);
+	handles_close_all(fs);
+	news_stop(fs->news);
 	if (fs->session)
 		fuse_session_destroy(fs->session);
-	handles_close_all(fs);
-	pthread_mutex_destroy(&fs->handles_lock);
 	inodes_free(fs->inodes);
+	news_free(fs->news);
+	hidden_done(&fs->hidden);
+	hidden_done(&fs->told);
+	pthread_mutex_destroy(&fs->handles_lock);
 	free(fs);
 }
 
@@ -204,6 +216,10 @@ static int fs_plant(struct fs *fs)
 	int r;
 
 	r = inodes_new(&fs->inodes);
+	if (r == 0)
+		r = deeds_new(&fs->deeds);
+	if (r == 0)
+		r = news_new(fs, &fs->news);
 	if (r < 0)
 		return r;
 	r = dir_root_new(fs, &root);
@@ -213,7 +229,8 @@ static int fs_plant(struct fs *fs)
 	return 0;
 }
 
-int fs_mount(const struct options *o, struct content *c, struct fs **ret)
+int fs_mount(const struct options *o, struct content *c, struct outbox *outbox,
+	     struct fs **ret)
 {
 	struct fs *fs = calloc(1, sizeof(*fs));
 	int r;
@@ -221,9 +238,12 @@ int fs_mount(const struct options *o, struct content *c, struct fs **ret)
 	if (!fs)
 		return -ENOMEM;
 	pthread_mutex_init(&fs->handles_lock, NULL);
+	hidden_init(&fs->hidden);
+	hidden_init(&fs->told);
 	list_init(&fs->handles);
 	fs->options = o;
 	fs->content = c;
+	fs->outbox = outbox;
 	fs->enforced =
 		o->allow_other || has_word(o->fuse_opts, "default_permissions");
 	fs->uid = getuid();
@@ -264,31 +284,6 @@ void fs_unmount(struct fs *fs)
 
 /* --- running --- */
 
-static struct fuse_session *running; /* for the signal handler */
-
-static void on_stop(int sig)
-{
-	(void)sig;
-	wait_quit();
-	fuse_session_exit(running);
-}
-
-/* Only this thread takes the stopping signals; all others block them. */
-static void signals_take(void)
-{
-	static const int stops[] = {SIGTERM, SIGINT, SIGHUP};
-	struct sigaction stop = {.sa_handler = on_stop};
-	sigset_t set;
-
-	sigemptyset(&stop.sa_mask);
-	sigemptyset(&set);
-	for (size_t i = 0; i < sizeof(stops) / sizeof(stops[0]); i++) {
-		sigaddset(&set, stops[i]);
-		sigaction(stops[i], &stop, NULL);
-	}
-	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-}
-
 int fs_run(struct fs *fs, void (*ready)(void *arg), void *arg)
 {
 	struct fuse_loop_config *loop = fuse_loop_cfg_create();
@@ -298,10 +293,14 @@ int fs_run(struct fs *fs, void (*ready)(void *arg), void *arg)
 		return -ENOMEM;
 	fs->ready = ready;
 	fs->ready_arg = arg;
-	running = fs->session;
-	signals_take();
+	r = stop_begin(fs);
+	if (r < 0) {
+		fuse_loop_cfg_destroy(loop);
+		return r;
+	}
 	fuse_loop_cfg_set_max_threads(loop, fs->options->max_threads);
 	r = fuse_session_loop_mt(fs->session, loop);
+	stop_end();
 	fuse_loop_cfg_destroy(loop);
 	return r < 0 ? r : 0;
 }

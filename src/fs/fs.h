@@ -8,11 +8,13 @@
 
 #include "config/options.h"
 #include "content/content.h"
+#include "push/outbox.h"
 
 struct fs;
 
 /* Mounts at o->mountpoint.  -EINVAL: libfuse refused an option (it said so). */
-int fs_mount(const struct options *o, struct content *c, struct fs **ret);
+int fs_mount(const struct options *o, struct content *c, struct outbox *outbox,
+	     struct fs **ret);
 /* Prints libfuse's part of --help. */
 void fs_print_help(void);
 /*

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* The mount's own parts, for fs.c, ops.c and inode.c. */
+/* The mount's own parts. */
 #include <errno.h>
 #include <fuse3/fuse_lowlevel.h>
 #include <limits.h>
@@ -9,15 +9,24 @@
 #include <time.h>
 
 #include "fs/fs.h"
+#include "fs/hidden.h"
 #include "fs/inode.h"
+
+struct deeds;
+struct news;
 
 struct fs {
 	const struct options *options;
 	struct content *content;
+	struct outbox *outbox;
 	struct option_times times;
 	struct inodes *inodes;
 	pthread_mutex_t handles_lock;
 	struct list_node handles; /* open ones; protected by handles_lock */
+	struct deeds *deeds;	  /* calls in threads of their own */
+	struct news *news;	  /* what the kernel has to be told */
+	struct hidden hidden;	  /* names that were removed */
+	struct hidden told;	  /* directories that were shown, and to whom */
 	struct fuse_session *session;
 	bool enforced; /* the kernel checks modes and owners */
 	uid_t uid;     /* owner of all files, but those inside images */

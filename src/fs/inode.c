@@ -257,6 +257,17 @@ struct node *inode_known(struct inodes *t, struct node *parent,
 	return n;
 }
 
+void inode_unname(struct inodes *t, struct node *parent, const char *name)
+{
+	uint64_t hash = name_hash(parent->id, name);
+	struct node *n;
+
+	autolock(&t->lock);
+	n = name_find(t, hash, parent, name);
+	if (n)
+		name_drop(t, n);
+}
+
 /* From now on this is what the name means. */
 static void node_insert(struct inodes *t, struct node *n, struct node *before)
 {

@@ -20,6 +20,9 @@ void inode_put(struct inodes *t, struct node *n);
 /* A reference on what this name meant last; NULL: nothing known. */
 struct node *inode_known(struct inodes *t, struct node *parent,
 			 const char *name);
+/* The name was removed: what it meant is found no more, though the kernel may
+ * be slow to forget it. */
+void inode_unname(struct inodes *t, struct node *parent, const char *name);
 /*
  * Enters a new node, or finds that the same name and version was entered
  * meanwhile and frees it.  Returns the one that counts, with a reference and

@@ -14,6 +14,11 @@ struct content *node_content(const struct node *n)
 	return n->fs->content;
 }
 
+struct outbox *node_outbox(const struct node *n)
+{
+	return n->fs->outbox;
+}
+
 const struct options *node_options(const struct node *n)
 {
 	return n->fs->options;
@@ -22,6 +27,13 @@ const struct options *node_options(const struct node *n)
 bool node_enforced(const struct node *n)
 {
 	return n->fs->enforced;
+}
+
+void node_discard(struct node *n)
+{
+	if (n->ops->done)
+		n->ops->done(n);
+	free(n);
 }
 
 void node_attr_init(const struct node *n, struct node_attr *a)
@@ -102,7 +114,9 @@ int snapshot_readdir(struct node *dir, void *handle, uint64_t off,
 
 		sink->costly = e->costly;
 		if (!sink->add(sink, e->name, e->type,
-			       node_child_ino(dir, e->name, e->rank), i + 3))
+			       e->ino ? e->ino
+				      : node_child_ino(dir, e->name, e->rank),
+			       i + 3))
 			return 0;
 	}
 	return 0;

@@ -30,12 +30,14 @@ enum node_rank {
 	NODE_RANK_LAST,	 /* index.json */
 };
 
-/* The mount is read-only; but a copy should be its owner's to change. */
+/* Everything is the mount owner's to change, as far as it can be changed; and a
+ * copy of it should be. */
 #define NODE_DIR_MODE 0755
 #define NODE_FILE_MODE 0644
 
 struct fs;
 struct node;
+struct outbox;
 
 /* How long the kernel may believe an answer, in seconds. */
 #define NODE_TTL_FOREVER 1e6
@@ -64,6 +66,15 @@ struct node_look {
 	uint64_t hint;	    /* 0: none */
 	double ttl_s;
 	struct node_attr attr; /* begun by node_attr_init of the found node */
+};
+
+struct writer;
+struct writer_copy;
+
+/* How a file is opened for writing, and by which thread of whom. */
+struct opening {
+	int flags; /* of open(2) */
+	pid_t tid;
 };
 
 struct node_ops {
@@ -104,10 +115,41 @@ struct node_ops {
 	ssize_t (*read)(struct node *n, void *handle, void *buf, size_t len,
 			uint64_t off, struct wait *w);
 	void (*close)(struct node *n, void *handle);
-	/* May pages read through earlier handles be trusted?  NULL: yes. */
+	/* May pages read through earlier handles be trusted, or the list that
+	 * this one of a directory gives be kept?  NULL: yes. */
 	bool (*keep)(struct node *n, void *handle);
 	bool uncached; /* made anew at each open: the kernel keeps no pages */
 	bool volatile_list; /* directory whose list changes: never kept */
+
+	/*
+	 * Writing.  All may be missing: -EPERM.  Those that make something
+	 * return a new node for the name (not entered).
+	 */
+	bool settable; /* modes, owners, times may be set (and are forgotten) */
+	/* *ret may be NULL: it may be opened, but nothing of it changed. */
+	int (*write_open)(struct node *n, const struct opening *o,
+			  struct writer **ret);
+	/* A writer of this file begins, or is about to be closed. */
+	void (*writing)(struct node *n, struct writer *w, bool begins);
+	/* Fills from, digest, size_bytes, image.  -EXDEV: read it instead. */
+	int (*copy_source)(struct node *n, struct writer_copy *ret);
+
+	int (*create)(struct node *dir, const char *name,
+		      const struct opening *o, struct node **ret,
+		      struct writer **ret_writer);
+	int (*mkdir)(struct node *dir, const char *name, pid_t tid,
+		     struct node **ret);
+	int (*symlink)(struct node *dir, const char *name, const char *target,
+		       struct wait *w, struct node **ret);
+	int (*link)(struct node *dir, const char *name, struct node *from,
+		    struct node **ret);
+	int (*unlink)(struct node *dir, const char *name, struct wait *w);
+	int (*rmdir)(struct node *dir, const char *name, struct wait *w);
+	/* With `keep` nothing may have the new name yet. */
+	int (*rename)(struct node *dir, const char *name, struct node *to,
+		      const char *new_name, bool keep, struct wait *w);
+	/* fsync of a directory: 0 once all of it is where it should be. */
+	int (*sync)(struct node *dir, struct wait *w);
 };
 
 struct node {
@@ -142,10 +184,13 @@ int node_new_numbered(const struct node_ops *ops, size_t size,
 		      struct node *parent, const char *name, uint64_t number,
 		      struct node **ret);
 uint64_t node_numbered_ino(const struct node *parent, uint64_t number);
+/* Frees one that was never entered. */
+void node_discard(struct node *n);
 /* The inode number that a child of this name would have. */
 uint64_t node_child_ino(const struct node *parent, const char *name,
 			enum node_rank rank);
 struct content *node_content(const struct node *n);
+struct outbox *node_outbox(const struct node *n);
 const struct options *node_options(const struct node *n);
 /* Does the kernel check modes and owners? */
 bool node_enforced(const struct node *n);

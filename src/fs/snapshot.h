@@ -13,7 +13,9 @@ struct snapshot_entry {
 	char *name;
 	mode_t type;
 	enum node_rank rank;
-	bool costly; /* as in struct dir_sink; false unless set */
+	bool costly;  /* as in struct dir_sink; false unless set */
+	bool drafted; /* not published; likewise */
+	uint64_t ino; /* 0: by its name */
 };
 
 struct snapshot {

@@ -131,6 +131,30 @@ static void test_new_version_replaces_the_name(void **state)
 }
 
 /* The same version but another kind of node is another thing. */
+/* What was removed is not found, also while the kernel still holds it. */
+static void test_removed_name(void **state)
+{
+	struct tree *k = *state;
+	struct node *a = inode_enter(k->t, make(k->root, "a", &file_ops, 0));
+	struct node *b;
+
+	inode_unname(k->t, k->root, "b");
+	inode_unname(k->t, k->root, "a");
+	assert_null(inode_known(k->t, k->root, "a"));
+	inode_unname(k->t, k->root, "a");
+	b = inode_enter(k->t, make(k->root, "a", &file_ops, 0));
+	assert_int_not_equal(a->id, b->id);
+	inode_put(k->t, a);
+	inode_forget(k->t, a->id, 1);
+	assert_int_equal(freed, 1);
+	a = inode_known(k->t, k->root, "a");
+	assert_ptr_equal(a, b);
+	inode_put(k->t, a);
+	inode_put(k->t, b);
+	inode_forget(k->t, b->id, 1);
+	assert_int_equal(freed, 2);
+}
+
 static void test_kind_change_is_a_new_node(void **state)
 {
 	struct tree *k = *state;
@@ -218,6 +242,8 @@ int main(void)
 			test_same_name_and_version_is_one, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_new_version_replaces_the_name, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_removed_name, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_kind_change_is_a_new_node,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(test_forget_more_than_known,

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* "257 0xffffff9c 0x7ffd… 0xc1 …": the number of the system call in which the
+ * thread is, and its arguments. */
+#include "fs/caller.h"
+
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+
+#include "util/auto.h"
+#include "util/fd.h"
+
+#define TEXT_MAX 512
+
+static const struct system_call {
+	long number;
+	enum caller_intent intent;
+	int flags_at; /* which argument is open(2)'s flags; 0: it is not open */
+} calls[] = {
+	{SYS_openat, CALLER_OTHER, 3},
+	{SYS_statx, CALLER_LOOKS, 0},
+	{SYS_newfstatat, CALLER_LOOKS, 0},
+	{SYS_faccessat, CALLER_LOOKS, 0},
+	{SYS_readlinkat, CALLER_LOOKS, 0},
+	{SYS_mkdirat, CALLER_MAKES_DIRECTORY, 0},
+	{SYS_symlinkat, CALLER_MAKES, 0},
+	{SYS_linkat, CALLER_MAKES, 0},
+	{SYS_mknodat, CALLER_MAKES, 0},
+#ifdef SYS_faccessat2
+	{SYS_faccessat2, CALLER_LOOKS, 0},
+#endif
+#ifdef SYS_open /* older architectures have these too */
+	{SYS_open, CALLER_OTHER, 2},
+	{SYS_stat, CALLER_LOOKS, 0},
+	{SYS_lstat, CALLER_LOOKS, 0},
+	{SYS_access, CALLER_LOOKS, 0},
+	{SYS_readlink, CALLER_LOOKS, 0},
+	{SYS_mkdir, CALLER_MAKES_DIRECTORY, 0},
+	{SYS_symlink, CALLER_MAKES, 0},
+	{SYS_link, CALLER_MAKES, 0},
+	{SYS_mknod, CALLER_MAKES, 0},
+#endif
+};
+
+static enum caller_intent intent_of_flags(uint64_t flags)
+{
+	if (!(flags & O_CREAT))
+		return CALLER_LOOKS;
+	return flags & O_EXCL ? CALLER_MAKES : CALLER_OTHER;
+}
+
+static enum caller_intent intent_of_open(const char *args, int flags_at)
+{
+	uint64_t v = 0;
+	char *end;
+
+	for (int i = 0; i < flags_at; i++) {
+		v = strtoull(args, &end, 16);
+		if (end == args)
+			return CALLER_UNKNOWN;
+		args = end;
+	}
+	return intent_of_flags(v);
+}
+
+enum caller_intent caller_parse(const char *text)
+{
+	char *rest;
+	long number = strtol(text, &rest, 10);
+
+	if (rest == text)
+		return CALLER_UNKNOWN;
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		if (calls[i].number != number)
+			continue;
+		return calls[i].flags_at
+			       ? intent_of_open(rest, calls[i].flags_at)
+			       : calls[i].intent;
+	}
+	return CALLER_OTHER;
+}
+
+enum caller_intent caller_intent(pid_t tid)
+{
+	autofree char *text = NULL;
+	char path[40];
+
+	if (tid <= 0)
+		return CALLER_UNKNOWN;
+	snprintf(path, sizeof(path), "/proc/%d/syscall", (int)tid);
+	if (fd_read_file(AT_FDCWD, path, TEXT_MAX, &text, NULL) < 0)
+		return CALLER_UNKNOWN;
+	return caller_parse(text);
+}

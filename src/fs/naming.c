@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The kernel has looked before it asks: a tag that is there already was
+ * answered with EEXIST. */
+#include "fs/naming.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "content/resolve.h"
+#include "fs/file_draft.h"
+#include "fs/linktarget.h"
+#include "fs/overlay.h"
+#include "push/tagging.h"
+#include "util/auto.h"
+
+#define OWN_LINKS_MAX 64
+
+/* --- links of a name of their own --- */
+
+/* coreutils' "CuXXXXXX". */
+bool own_link_name(const char *name)
+{
+	if (strlen(name) != 8 || !str_prefix(name, "Cu"))
+		return false;
+	for (const char *p = name + 2; *p; p++)
+		if (!isalnum((unsigned char)*p))
+			return false;
+	return true;
+}
+
+void own_links_init(struct own_links *l)
+{
+	memset(l, 0, sizeof(*l));
+	pthread_mutex_init(&l->lock, NULL);
+}
+
+void own_links_done(struct own_links *l)
+{
+	for (size_t i = 0; i < l->links.len; i++) {
+		free(l->links.v[i].name);
+		free(l->links.v[i].target);
+	}
+	vec_done(&l->links);
+	pthread_mutex_destroy(&l->lock);
+}
+
+/* The lock is held. */
+static struct own_link *find_link(struct own_links *l, const char *name)
+{
+	for (size_t i = 0; i < l->links.len; i++)
+		if (strcmp(l->links.v[i].name, name) == 0)
+			return &l->links.v[i];
+	return NULL;
+}
+
+int own_link_target(struct own_links *l, const char *name, char **ret)
+{
+	struct own_link *link;
+	char *copy;
+
+	autolock(&l->lock);
+	link = find_link(l, name);
+	if (!link)
+		return -ENOENT;
+	copy = strdup(link->target);
+	if (!copy)
+		return -ENOMEM;
+	*ret = copy;
+	return 0;
+}
+
+int own_link_find(struct own_links *l, struct node *dir, const char *name,
+		  struct node *known, struct node **ret)
+{
+	autofree char *target = NULL;
+	int r;
+
+	r = own_link_target(l, name, &target);
+	if (r < 0)
+		return r;
+	if (known && known->ops->type == S_IFLNK) {
+		*ret = known;
+		return 0;
+	}
+	return link_draft_new(dir, name, target, 0, ret);
+}
+
+int own_link_add(struct own_links *l, struct node *dir, const char *name,
+		 const char *target, struct node **ret)
+{
+	struct own_link link = {strdup(name), strdup(target)};
+	int r = link.name && link.target ? 0 : -ENOMEM;
+
+	if (r == 0) {
+		autolock(&l->lock);
+		if (find_link(l, name))
+			r = -EEXIST;
+		else if (l->links.len >= OWN_LINKS_MAX)
+			r = -ENOSPC;
+		else
+			r = vec_push(&l->links, link);
+	}
+	if (r < 0) {
+		free(link.name);
+		free(link.target);
+		return r;
+	}
+	return link_draft_new(dir, name, target, 0, ret);
+}
+
+int own_link_remove(struct own_links *l, const char *name)
+{
+	struct own_link *link;
+
+	autolock(&l->lock);
+	link = find_link(l, name);
+	if (!link)
+		return -ENOENT;
+	free(link->name);
+	free(link->target);
+	*link = l->links.v[--l->links.len];
+	return 0;
+}
+
+/* --- tags --- */
+
+/* From the mount's root. */
+static int add_way(const struct node *n, struct str *out)
+{
+	int r;
+
+	if (!n->parent)
+		return 0;
+	r = add_way(n->parent, out);
+	if (r == 0)
+		r = str_addc(out, '/');
+	return r < 0 ? r : str_add(out, n->name);
+}
+
+static int parse_target(struct node *dir, const char *target,
+			struct reference *ret)
+{
+	autostr way = {.max = PATH_MAX};
+	int r;
+
+	r = add_way(dir, &way);
+	if (r < 0)
+		return -ENAMETOOLONG;
+	return link_target_parse(node_options(dir), way.buf ? way.buf : "",
+				 target, ret) < 0
+		       ? -EPERM
+		       : 0;
+}
+
+static void report_elsewhere(struct repo *repo, const char *tag)
+{
+	autofree char *object = str_printf("%s/_tags/%s", repo_name(repo), tag);
+
+	content_report(repo_content(repo), repo_host(repo),
+		       object ? object : tag, EXDEV,
+		       "a tag cannot lead to another repository; the image "
+		       "can be copied");
+}
+
+int naming_link(struct node *dir, struct repo *repo, const char *tag,
+		const char *target, struct wait *w)
+{
+	struct outbox *o = node_outbox(dir);
+	struct reference ref;
+	struct resolved res;
+	int r;
+
+	r = parse_target(dir, target, &ref);
+	if (r < 0)
+		return r;
+	if (!o)
+		return -EROFS;
+	if (strcmp(ref.host, repo_host(repo)) != 0 ||
+	    strcmp(ref.repository, repo_name(repo)) != 0) {
+		report_elsewhere(repo, tag);
+		return -EXDEV;
+	}
+	if (ref.has_digest)
+		return tagging_put(o, repo, tag, &ref.digest, w);
+	r = resolve_tag(repo, ref.tag, w, &res);
+	return r < 0 ? r : tagging_put(o, repo, tag, &res.digest, w);
+}
+
+/* Only written, and nothing published: forgotten. */
+static int discard(struct node *dir, struct repo *repo, const char *name)
+{
+	autoptr(draft) d = NULL;
+	int r;
+
+	r = overlay_find(dir, repo, name, &d);
+	if (r == 0)
+		draft_discard(d);
+	return r;
+}
+
+int naming_remove_tag(struct node *dir, struct repo *repo, const char *tag,
+		      struct wait *w)
+{
+	struct outbox *o = node_outbox(dir);
+	struct resolved res;
+	int r;
+
+	if (!o)
+		return -EROFS;
+	r = resolve_tag(repo, tag, w, &res);
+	if (r == -ENOENT)
+		return discard(dir, repo, tag);
+	return r < 0 ? r : tagging_remove(o, repo, tag, w);
+}
+
+int naming_remove_digest(struct node *dir, struct repo *repo,
+			 const struct digest *d, struct wait *w)
+{
+	struct outbox *o = node_outbox(dir);
+	char text[DIGEST_TEXT_MAX];
+	int r;
+
+	if (!o)
+		return -EROFS;
+	digest_format(d, text);
+	r = tagging_remove_manifest(o, repo, d, w);
+	if (r == 0 || r == -ENOENT || r == -EPERM) {
+		int gone = discard(dir, repo, text);
+
+		if (r != 0 && gone == 0)
+			r = 0;
+	}
+	return r;
+}
+
+int naming_rename(struct node *dir, struct repo *repo, const char *from,
+		  const char *to, struct wait *w)
+{
+	struct outbox *o = node_outbox(dir);
+
+	return o ? tagging_rename(o, repo, from, to, w) : -EROFS;
+}

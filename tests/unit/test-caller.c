@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "fs/caller.h"
+
+static enum caller_intent parse(long number, int flags)
+{
+	char text[160];
+
+	snprintf(text, sizeof(text),
+		 "%ld 0xffffff9c 0x7ffd9ecc9d8 0x%x 0x1b6 0x0 0x0 "
+		 "0x7ffcd9ecc9d8 0x7ff4bc5162ad\n",
+		 number, (unsigned)flags);
+	return caller_parse(text);
+}
+
+static void test_open(void **state)
+{
+	(void)state;
+	assert_int_equal(parse(SYS_openat, O_RDONLY), CALLER_LOOKS);
+	assert_int_equal(parse(SYS_openat, O_WRONLY | O_TRUNC), CALLER_LOOKS);
+	assert_int_equal(parse(SYS_openat, O_WRONLY | O_CREAT), CALLER_OTHER);
+	assert_int_equal(parse(SYS_openat, O_WRONLY | O_CREAT | O_EXCL),
+			 CALLER_MAKES);
+#ifdef SYS_open
+	assert_int_equal(caller_parse("2 0x1 0xc1 0x1b6 0x0 0x0 0x0 0x1 0x2"),
+			 CALLER_MAKES);
+	assert_int_equal(caller_parse("2 0x1 0x0 0xc1 0x0 0x0 0x0 0x1 0x2"),
+			 CALLER_LOOKS);
+#endif
+}
+
+static void test_others(void **state)
+{
+	(void)state;
+	assert_int_equal(parse(SYS_newfstatat, 0), CALLER_LOOKS);
+	assert_int_equal(parse(SYS_statx, 0), CALLER_LOOKS);
+	assert_int_equal(parse(SYS_mkdirat, 0), CALLER_MAKES_DIRECTORY);
+	assert_int_equal(parse(SYS_symlinkat, 0), CALLER_MAKES);
+	assert_int_equal(parse(SYS_renameat2, 0), CALLER_OTHER);
+	assert_int_equal(parse(SYS_unlinkat, 0), CALLER_OTHER);
+}
+
+static void test_unreadable(void **state)
+{
+	(void)state;
+	assert_int_equal(caller_parse(""), CALLER_UNKNOWN);
+	assert_int_equal(caller_parse("running\n"), CALLER_UNKNOWN);
+	assert_int_equal(caller_intent(0), CALLER_UNKNOWN);
+	assert_int_equal(caller_intent(-1), CALLER_UNKNOWN);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_open),
+		cmocka_unit_test(test_others),
+		cmocka_unit_test(test_unreadable),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
