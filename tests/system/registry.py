@@ -94,6 +94,15 @@ class DockerRegistry:
         finally:
             connection.close()
 
+    @property
+    def root(self):
+        """Where its storage is."""
+        return self.folder / "data"
+
+    def status(self, path, accept=None):
+        """Of a HEAD request."""
+        return self.get(path, "HEAD", {"Accept": accept} if accept else {})[0]
+
     def tags(self, repo):
         return json.loads(self.get(f"/v2/{repo}/tags/list")[2])["tags"]
 

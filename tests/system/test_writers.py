@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What close() returning 0 means: which flush commits, who was killed, what
+fails and stays failed."""
+import hashlib
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from pushing import check_image, errors, pending, spool_bytes
+from tools import errno_of, need, run, sha256, sha256sum, wait_until
+
+MIB = 1 << 20
+
+
+def blob(m, repo, digest):
+    return m / repo / "_blobs" / digest
+
+
+def write(path, data, flags=os.O_WRONLY | os.O_CREAT):
+    """Writes in one go; errors of close are not lost."""
+    fd = os.open(path, flags, 0o644)
+    try:
+        at = 0
+        while at < len(data):
+            at += os.write(fd, data[at:at + MIB])
+    except BaseException:
+        os.close(fd)
+        raise
+    os.close(fd)
+
+
+def there(registry, repo, digest):
+    return registry.status(f"/v2/{repo}/blobs/{digest}") == 200
+
+
+@pytest.mark.parametrize("size", [0, 1, 4095, MIB, 5 * MIB + 1])
+def test_blob(registry, mount, size, tmp_path):
+    data = os.urandom(size)
+    m = mount(registry)
+    write(blob(m, "w/blob", sha256(data)), data)
+    assert there(registry, "w/blob", sha256(data))
+    assert sha256sum(blob(m, "w/blob", sha256(data))) == sha256(data)
+    assert spool_bytes(m) == 0
+
+
+def test_sha512(registry, mount):
+    data = os.urandom(3 * MIB)
+    name = "sha512:" + hashlib.sha512(data).hexdigest()
+    m = mount(registry)
+    write(blob(m, "w/sha512", name), data)
+    status, _, body = registry.get(f"/v2/w/sha512/blobs/{name}")
+    assert status == 200 and body == data
+
+
+def test_wrong_digest(registry, mount):
+    data = os.urandom(MIB)
+    name = sha256(b"something else")
+    m = mount(registry)
+    assert errno_of(write, blob(m, "w/wrong", name), data) == "EBADMSG"
+    assert not there(registry, "w/wrong", name)
+    assert not there(registry, "w/wrong", sha256(data))
+    assert not blob(m, "w/wrong", name).exists()
+    assert name in errors(m)
+
+
+@pytest.mark.parametrize("order", ["backwards", "twice", "hole", "rewritten"])
+def test_disorder(registry, mount, order):
+    """Whatever the order of the writes, the bytes count."""
+    data = bytearray(os.urandom(2 * MIB))
+    if order == "hole":
+        data[:MIB] = bytes(MIB)
+    m = mount(registry)
+    path = blob(m, "w/order", sha256(data))
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
+    if order == "backwards":
+        os.pwrite(fd, data[MIB:], MIB)
+        os.pwrite(fd, data[:MIB], 0)
+    elif order == "hole":
+        os.pwrite(fd, data[MIB:], MIB)
+    else:
+        os.pwrite(fd, os.urandom(2 * MIB) if order == "rewritten" else data, 0)
+        time.sleep(0.5 if order == "rewritten" else 0)
+        os.pwrite(fd, data, 0)
+    os.close(fd)
+    assert there(registry, "w/order", sha256(data))
+
+
+def test_truncate(registry, mount):
+    data = os.urandom(MIB)
+    m = mount(registry)
+    fd = os.open(blob(m, "w/cut", sha256(data)), os.O_WRONLY | os.O_CREAT, 0o644)
+    os.write(fd, data + b"too much")
+    os.ftruncate(fd, MIB)
+    os.close(fd)
+    assert there(registry, "w/cut", sha256(data))
+
+
+@pytest.mark.parametrize("line", [
+    'cat "$F" > "$T"', 'dd if="$F" of="$T" bs=64k 2>/dev/null',
+    'dd if="$F" of="$T" bs=1M conv=fsync 2>/dev/null', 'cp "$F" "$T"', 'install "$F" "$T"',
+    'tee "$T" < "$F" >/dev/null', '{ head -c 100000 "$F"; tail -c +100001 "$F"; } > "$T"',
+    'busybox cp "$F" "$T"', 'rsync --inplace "$F" "$T"',
+    'curl -sf -o "$T" "file://$F"', 'python3 -c "import shutil,os; '
+    'shutil.copyfile(os.environ[\'F\'], os.environ[\'T\'])"'])
+def test_shell(registry, mount, tmp_path, line):
+    """Early flushes, flushes by children, temporary names."""
+    data = os.urandom(2 * MIB + 17)
+    source = tmp_path / "data"
+    source.write_bytes(data)
+    m = mount(registry)
+    target = blob(m, "w/shell", sha256(data))
+    done = run("bash", "-ec", line, env=dict(os.environ, F=str(source), T=str(target)),
+               check=False)
+    assert done.returncode == 0, done.stderr + errors(m)
+    wait_until(lambda: there(registry, "w/shell", sha256(data)), 5, "the blob")
+    assert spool_bytes(m) == 0
+    assert errors(m) == ""
+
+
+def test_killed(registry, mount, tmp_path):
+    """A writer that is killed publishes nothing."""
+    data = os.urandom(4 * MIB)
+    m = mount(registry)
+    path = blob(m, "w/killed", sha256(data[:MIB]))
+    writer = subprocess.Popen(
+        ["python3", "-c", "import os,sys,time\n"
+         "fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)\n"
+         "os.write(fd, sys.stdin.buffer.read())\nprint('ready', flush=True)\n"
+         "time.sleep(60)", str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    writer.stdin.write(data[:MIB])
+    writer.stdin.close()
+    assert writer.stdout.readline() == b"ready\n"
+    writer.send_signal(signal.SIGKILL)
+    writer.wait(5)
+    time.sleep(0.5)
+    assert not there(registry, "w/killed", sha256(data[:MIB]))
+    wait_until(lambda: spool_bytes(m) == 0, 5, "the spool is empty")
+    assert not path.exists()
+
+
+def test_failed_stays(emulator, mount, images, tmp_path):
+    """Every close of a failed file fails, also a second time; the tag is as it was."""
+    emu = emulator("distribution")
+    images.single.fill(emu, "team/app", "1")
+    m = mount(emu, retries=1)
+    emu.fault(path="/manifests/", method="PUT", status=403, count=1000,
+              body='{"errors":[{"code":"DENIED","message":"not for you"}]}')
+    done = run("cp", "-r", images.multi.folder, m / "team/app/_tags/2", check=False)
+    assert done.returncode != 0
+    assert "Permission denied" in done.stderr and "index.json" in done.stderr
+    assert "not for you" in errors(m)
+    assert not (m / "team/app/_tags/2/manifest.json").exists()
+    assert images.single.digest in (m / "team/app/_tags/1/index.json").read_text()
+    emu.clear_faults()
+    run("cp", "-r", f"{images.multi.folder}/.", m / "team/app/_tags/2")
+    assert images.multi.digest in (m / "team/app/_tags/2/index.json").read_text()
+
+
+def test_two_writers(registry, mount, images, tmp_path):
+    """Two copies to one tag at once: one of the two images, whole."""
+    need("rsync")
+    m = mount(registry)
+    for n in range(5):
+        tag = m / f"w/two/_tags/{n}"
+        (tag / "blobs/sha256").mkdir(parents=True)      # or one mkdir fails, as anywhere
+        copies = [subprocess.Popen(["rsync", "-r", f"{i.folder}/", tag])
+                  for i in (images.single, images.multi)]
+        assert [c.wait(30) for c in copies] == [0, 0]
+        text = (tag / "index.json").read_text()
+        image = images.single if images.single.digest in text else images.multi
+        check_image(registry, "w/two", str(n), image, tmp_path)
+    assert pending(m) == []
+
+
+def test_modes_and_times(registry, mount, images):
+    """chmod, chown and utimens are accepted and mean nothing."""
+    m = mount(registry)
+    tag = m / "team/app/_tags/1.4"
+    before = os.stat(tag / "index.json")
+    os.chmod(tag / "index.json", 0o600)
+    os.utime(tag / "index.json", (1, 1))
+    os.chown(tag, 0, 0)
+    assert os.stat(tag / "index.json") == before
+    assert errno_of(os.setxattr, tag / "index.json", "user.x", b"y") == "ENOTSUP"
+    assert errno_of(os.truncate, tag / "index.json", 3) == "EPERM"
+
+
+@pytest.mark.parametrize("name", ["README", "somewhere", "a/b"])
+def test_places(registry, mount, name):
+    """Where nothing can be written."""
+    m = mount(registry)
+    top = {"README": m / "team", "somewhere": m / "team/app", "a/b": m / "team/app/_tags"}[name]
+    assert errno_of(write, top / name, b"x") in ("EPERM", "ENOENT", "EINVAL", "EISDIR")
+    for inside in ("layers/00", "rootfs"):
+        place = m / "team/app/_tags/1.4" / inside / "new"
+        assert errno_of(write, place, b"x") == "EPERM"
