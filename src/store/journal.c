@@ -34,6 +34,7 @@ static const char *const statements[] = {
 	"CREATE TABLE image(id INTEGER PRIMARY KEY, host TEXT NOT NULL,"
 	" repository TEXT NOT NULL, name TEXT NOT NULL, root BLOB NOT NULL,"
 	" mediatype TEXT NOT NULL, wall INTEGER NOT NULL,"
+	" before INTEGER NOT NULL, was BLOB NOT NULL,"
 	" error INTEGER NOT NULL, text TEXT NOT NULL, sum BLOB NOT NULL)",
 	("CREATE TABLE session(id INTEGER PRIMARY KEY, host TEXT NOT NULL,"
 	 " repository TEXT NOT NULL, url TEXT NOT NULL)"),

@@ -26,15 +26,23 @@ void journal_close(struct journal *j);
 int journal_check(struct journal *j, const char **ret_why);
 
 /* --- pending images --- */
+/* What the name meant when the image was acknowledged. */
+enum journal_before {
+	JOURNAL_BEFORE_UNKNOWN,
+	JOURNAL_BEFORE_NOTHING,
+	JOURNAL_BEFORE_IMAGE
+};
 struct journal_image {
 	int64_t id;
 	const char *host, *repository;
 	const char *name;      /* tag, or digest text */
 	struct digest root;    /* what is to be published */
 	const char *mediatype; /* of the root */
-	int64_t wall;	       /* since when */
-	int error;	       /* 0, or the errno (positive) of its last try */
-	const char *text;      /* why; "" */
+	enum journal_before before;
+	struct digest was; /* with JOURNAL_BEFORE_IMAGE */
+	int64_t wall;	   /* since when */
+	int error;	   /* 0, or the errno (positive) of its last try */
+	const char *text;  /* why; "" */
 };
 struct journal_document {
 	struct digest digest;

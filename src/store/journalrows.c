@@ -48,6 +48,7 @@ static void sum_digest(struct hash *h, const struct digest *d)
 
 static void image_sum(const struct journal_image *i, uint8_t out[HASH_MAX])
 {
+	const int64_t before = i->before;
 	struct hash h;
 
 	hash_init(&h, HASH_SHA256);
@@ -58,6 +59,9 @@ static void image_sum(const struct journal_image *i, uint8_t out[HASH_MAX])
 	sum_digest(&h, &i->root);
 	sum_text(&h, i->mediatype);
 	sum_bytes(&h, &i->wall, sizeof(i->wall));
+	sum_bytes(&h, &before, sizeof(before));
+	if (i->before == JOURNAL_BEFORE_IMAGE)
+		sum_digest(&h, &i->was);
 	hash_final(&h, out);
 }
 
@@ -119,8 +123,8 @@ static void bind_text(struct query *q, const char *text,
 static int add_image(struct db *db, const struct journal_image *i)
 {
 	autoquery q = query_start(db, "INSERT INTO image VALUES"
-				      "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
-	uint8_t key[ROW_KEY_MAX], sum[HASH_MAX];
+				      "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+	uint8_t key[ROW_KEY_MAX], was[ROW_KEY_MAX], sum[HASH_MAX];
 	char text[TEXT_MAX + 1];
 
 	image_sum(i, sum);
@@ -131,6 +135,11 @@ static int add_image(struct db *db, const struct journal_image *i)
 	query_blob(&q, key, row_key(&i->root, key));
 	query_text(&q, i->mediatype);
 	query_int(&q, i->wall);
+	query_int(&q, i->before);
+	if (i->before == JOURNAL_BEFORE_IMAGE)
+		query_blob(&q, was, row_key(&i->was, was));
+	else
+		query_blob(&q, "", 0);
 	query_int(&q, i->error);
 	bind_text(&q, i->text, text);
 	query_blob(&q, sum, SUM_BYTES);
@@ -270,7 +279,7 @@ int journal_remove(struct journal *j, int64_t id)
 static int get_image(const struct query *q, struct journal_image *ret)
 {
 	uint8_t sum[HASH_MAX];
-	int64_t error = 0;
+	int64_t error = 0, before = 0;
 	int r = query_get_int(q, 0, 1, INT64_MAX, &ret->id);
 
 	if (r == 0)
@@ -286,14 +295,20 @@ static int get_image(const struct query *q, struct journal_image *ret)
 	if (r == 0)
 		r = query_get_int(q, 6, INT64_MIN, INT64_MAX, &ret->wall);
 	if (r == 0)
-		r = query_get_int(q, 7, 0, ERRNO_MAX, &error);
+		r = query_get_int(q, 7, JOURNAL_BEFORE_UNKNOWN,
+				  JOURNAL_BEFORE_IMAGE, &before);
+	if (r == 0 && before == JOURNAL_BEFORE_IMAGE)
+		r = row_get_digest(q, 8, &ret->was);
 	if (r == 0)
-		r = query_get_text(q, 8, TEXT_MAX, &ret->text);
+		r = query_get_int(q, 9, 0, ERRNO_MAX, &error);
+	if (r == 0)
+		r = query_get_text(q, 10, TEXT_MAX, &ret->text);
 	if (r < 0)
 		return r;
 	ret->error = (int)error;
+	ret->before = (enum journal_before)before;
 	image_sum(ret, sum);
-	return check_sum(q, 9, sum);
+	return check_sum(q, 11, sum);
 }
 
 int journal_images(struct journal *j, journal_each_image each, void *arg)
@@ -305,8 +320,9 @@ int journal_images(struct journal *j, journal_each_image each, void *arg)
 		return -EROFS;
 	autodb(j->db);
 	autoquery q = query_start(
-		j->db, "SELECT id, host, repository, name, root, mediatype, "
-		       "wall, error, text, sum FROM image ORDER BY id");
+		j->db,
+		"SELECT id, host, repository, name, root, mediatype, "
+		"wall, before, was, error, text, sum FROM image ORDER BY id");
 
 	while ((r = query_next(&q)) > 0) {
 		struct journal_image i = {.id = 0};

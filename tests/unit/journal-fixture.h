@@ -143,10 +143,12 @@ static int add(const char *name, const struct journal_document *docs, size_t n,
 				  .repository = "team/app",
 				  .name = name,
 				  .mediatype = "application/y",
+				  .before = JOURNAL_BEFORE_IMAGE,
 				  .wall = 1700000000,
 				  .text = ""};
 
 	digest_of(HASH_SHA512, name, strlen(name), &i.root);
+	digest_of(HASH_SHA256, name, strlen(name), &i.was);
 	return journal_add(f->j, &i, docs, n, ret_id);
 }
 
@@ -162,9 +164,12 @@ UNUSED static int64_t added(const char *name)
 
 UNUSED static int add_line(void *arg, const struct journal_image *i)
 {
-	struct digest root;
+	struct digest root, was;
 
 	digest_of(HASH_SHA512, i->name, strlen(i->name), &root);
+	digest_of(HASH_SHA256, i->name, strlen(i->name), &was);
+	assert_int_equal(i->before, JOURNAL_BEFORE_IMAGE);
+	assert_true(digest_equal(&was, &i->was));
 	assert_true(digest_equal(&root, &i->root));
 	assert_string_equal(i->host, "a.io");
 	assert_string_equal(i->repository, "team/app");

@@ -108,7 +108,7 @@ static void bounded(void **state)
 		db_exec(f->j->db,
 			"WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT "
 			"i+1 FROM n WHERE i<11000) INSERT INTO image SELECT i, "
-			"'', '', '', x'', '', 0, 0, '', x'' FROM n"),
+			"'', '', '', x'', '', 0, 0, x'', 0, '', x'' FROM n"),
 		0);
 	db_unlock(f->j->db);
 	assert_int_equal(add("2.0", NULL, 0, &id), -ENOSPC);
@@ -463,6 +463,10 @@ static void damaged_rows(void **state)
 		"UPDATE image SET mediatype='application/z' WHERE id=1",
 		"UPDATE image SET wall=wall+1 WHERE id=1",
 		"UPDATE image SET root=zeroblob(65) WHERE id=1",
+		"UPDATE image SET before=1 WHERE id=1",
+		"UPDATE image SET before=3 WHERE id=1",
+		"UPDATE image SET was=x'' WHERE id=1",
+		"UPDATE image SET was=root WHERE id=1",
 		"UPDATE image SET root=x'' WHERE id=1",
 		"UPDATE image SET sum=x'00' WHERE id=1",
 		"UPDATE image SET error='x' WHERE id=1",
