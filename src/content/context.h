@@ -68,6 +68,10 @@ struct repo {
 	uint64_t known_epoch; /* later changes are all in `changes` */
 	uint64_t referrers_epoch;	/* likewise what refers to a manifest */
 	VEC(struct tag_change) changes; /* by epoch */
+	struct {
+		char tag[REFERENCE_TAG_MAX + 1];
+		uint64_t epoch, at_ms;
+	} absent; /* the last tag that the registry said is not there */
 };
 
 /* Was the tag, or what it means, changed from here after that epoch?  The

@@ -16,6 +16,8 @@
 #include "util/auto.h"
 #include "util/clock.h"
 
+#define ABSENT_MS 1000
+
 /* ms for which the row may still be believed; a clock set back ends it. */
 static uint64_t row_fresh_ms(const struct content *c, const struct tag_row *row)
 {
@@ -104,12 +106,17 @@ static bool resolve_record(struct resolve_request *q, const char *identity,
 	if (repo_tag_changed(repo, q->tag, epoch))
 		return false;
 	/* Failures were logged, and cost a request later. */
-	if (result == -ENOENT)
+	if (result == -ENOENT) {
 		(void)tag_forget(repo->content->store, repo->host, repo->name,
 				 q->tag);
-	else
+		snprintf(repo->absent.tag, sizeof(repo->absent.tag), "%s",
+			 q->tag);
+		repo->absent.epoch = epoch;
+		repo->absent.at_ms = clock_ms();
+	} else {
 		(void)tag_put(repo->content->store, repo->host, repo->name,
 			      identity, q->tag, &q->row);
+	}
 	return true;
 }
 
@@ -181,6 +188,15 @@ static int resolve_known(struct repo *r, struct resolve_request *q,
 		*ret_usable = *ret_fresh_ms > 0 || c->options->offline;
 	}
 	return 0;
+}
+
+bool resolve_is_absent(struct repo *r, const char *tag)
+{
+	autolock(&r->lock);
+	return r->content->options->tag_ttl_s > 0 &&
+	       strcmp(r->absent.tag, tag) == 0 &&
+	       clock_ms() - r->absent.at_ms < ABSENT_MS &&
+	       !repo_tag_changed(r, tag, r->absent.epoch);
 }
 
 int resolve_peek(struct repo *r, const char *tag, struct resolved *ret)

@@ -84,7 +84,10 @@ int dir_tags_find(struct node *dir, const char *name, struct repo *repo,
 		*ttl_s = (double)fresh_ms / 1000;
 		return tag_unresolved(dir, name, &spec, known, ret);
 	}
-	if (r < 0)
+	/* Before a mkdir the kernel asks twice. */
+	if (r < 0 && resolve_is_absent(repo, tag))
+		r = -ENOENT;
+	else if (r < 0)
 		r = resolve_tag(repo, tag, w, &res);
 	if (r == 0) {
 		*ttl_s = (double)res.fresh_ms / 1000;

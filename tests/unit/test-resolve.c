@@ -3,6 +3,8 @@
 
 #include "content-fixture.h"
 
+#include "content/known.h"
+
 #define MANIFEST(note)                                                         \
 	"{\"schemaVersion\":2,\"mediaType\":\"" MEDIATYPE_OCI_MANIFEST "\","   \
 	"\"annotations\":{\"note\":\"" note "\"},"                             \
@@ -123,6 +125,23 @@ static void test_forgotten(void **state)
 	assert_int_equal(known_tags(), 0);
 }
 
+/* A mkdir looks twice; but what was put meanwhile is there, and with
+ * tag_ttl=0 each look-up asks. */
+static void test_absent(void **state)
+{
+	struct resolved res;
+
+	assert_false(resolve_is_absent(f->repo, "none"));
+	assert_int_equal(resolve_tag(f->repo, "none", &f->c.w, &res), -ENOENT);
+	assert_true(resolve_is_absent(f->repo, "none"));
+	assert_false(resolve_is_absent(f->repo, "1.0"));
+	f->options.tag_ttl_s = 0;
+	assert_false(resolve_is_absent(f->repo, "none"));
+	f->options.tag_ttl_s = 60;
+	learn_no_tag(f->repo, "none");
+	assert_false(resolve_is_absent(f->repo, "none"));
+}
+
 /* "Could not ask" is not "is not there". */
 static void test_trouble(void **state)
 {
@@ -215,9 +234,10 @@ static void test_apart(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_fresh),	   T(test_stale),    T(test_moved),
-		T(test_forgotten), T(test_trouble),  T(test_offline),
-		T(test_no_head),   T(test_together), T(test_apart),
+		T(test_fresh),	   T(test_stale),   T(test_moved),
+		T(test_forgotten), T(test_absent),  T(test_trouble),
+		T(test_offline),   T(test_no_head), T(test_together),
+		T(test_apart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
