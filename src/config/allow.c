@@ -159,6 +159,18 @@ bool allow_exact(struct allow *a, const char *host, const char *repository)
 	return fit(a, hostname_canonical(host), repository) == PATTERN_YES;
 }
 
+bool allow_names(const struct allow *a, const char *host)
+{
+	for (size_t i = 0; i < a->patterns.len; i++) {
+		const struct pattern *p = &a->patterns.v[i];
+
+		if (pattern_match_host(p, hostname_canonical(host)) &&
+		    pattern_match_path(p, "") == PATTERN_YES)
+			return true;
+	}
+	return false;
+}
+
 static int add_credential_hosts(struct allow *a, struct string_list *list)
 {
 	autostrings hosts = {.v = NULL};

@@ -23,6 +23,9 @@ bool allow_host(struct allow *a, const char *host);
  * that directories on the way can be entered; allow_exact is for content. */
 bool allow_path(struct allow *a, const char *host, const char *repository);
 bool allow_exact(struct allow *a, const char *host, const char *repository);
+/* Do the patterns name this host and everything on it?  Unlike the others it
+ * is not enough that nothing forbids it. */
+bool allow_names(const struct allow *a, const char *host);
 /* Hosts that can be named without asking anybody: patterns without '*',
  * credentials, SOURCE. */
 int allow_known_hosts(struct allow *a, struct string_list *ret);

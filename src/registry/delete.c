@@ -12,8 +12,12 @@
 #include "oci/mediatype.h"
 #include "oci/reference.h"
 #include "registry/call.h"
+#include "registry/host.h"
 #include "registry/object.h"
 #include "registry/put.h"
+#include "registry/redirect.h"
+#include "util/auto.h"
+#include "util/str.h"
 
 struct deletion {
 	struct registry *r;
@@ -53,6 +57,19 @@ static int judge(struct call *c, struct wait *w)
 	return e == -ENOENT ? 0 : e;
 }
 
+/* What the registry had signed for it may be good for a while. */
+static void forget_places(const struct deletion *d)
+{
+	static const char *const methods[] = {"HEAD", "GET"};
+
+	for (size_t i = 0; i < 2; i++) {
+		autofree char *key = str_printf("%s %s", methods[i], d->o.path);
+
+		if (key)
+			redirects_drop(d->r->redirects, key, NULL);
+	}
+}
+
 static int delete_digest(struct registry *r, const char *repository,
 			 const char *kind, const struct digest *digest,
 			 struct wait *w)
@@ -70,6 +87,8 @@ static int delete_digest(struct registry *r, const char *repository,
 		e = judge(c, w);
 		if (e < 0)
 			e = call_fault(c, w);
+		else
+			forget_places(&d);
 		call_close(c);
 	}
 	object_done(&d.o);

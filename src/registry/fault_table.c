@@ -81,6 +81,7 @@ static const struct word_row {
 	{400,
 	 {"immutable", "cannot be overwritten", "does not allow updating"},
 	 EPERM},
+	{400, {"MANIFEST_DANGLING", "still referenced"}, EPERM}, /* Google */
 	{403, {"immutable", "cannot be overwritten", "protected"}, EPERM},
 	{409, {"immutable", "cannot be overwritten", "protected"}, EPERM},
 };

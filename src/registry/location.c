@@ -64,6 +64,46 @@ int push_location(const char *from, const char *location, enum http_peer peer,
 	return r;
 }
 
+/* Up to the scheme, and the port that goes with it. */
+static bool is_same_place(const struct url *a, const struct url *b)
+{
+	bool plain = a->port == (a->https ? 443 : 80) &&
+		     b->port == (b->https ? 443 : 80);
+
+	return strcmp(a->host, b->host) == 0 && (a->port == b->port || plain);
+}
+
+static int is_listed(const struct url *u, struct allow *allow)
+{
+	autostr name = {.max = URL_MAX};
+	int r = strchr(u->host, ':') ? str_addf(&name, "[%s]", u->host)
+				     : str_add(&name, u->host);
+
+	if (r == 0 && u->port != (u->https ? 443 : 80))
+		r = str_addf(&name, ":%u", (unsigned)u->port);
+	if (r < 0)
+		return r;
+	return allow && allow_names(allow, name.buf);
+}
+
+int push_location_judge(const char *home, const char *url, struct allow *allow,
+			const char **ret_why)
+{
+	struct url a = {.host = NULL}, b = {.host = NULL};
+	int r = url_parse(home, &a);
+
+	if (r == 0)
+		r = url_parse(url, &b);
+	if (r == 0)
+		r = is_same_place(&a, &b) ? 1 : is_listed(&b, allow);
+	url_done(&a);
+	url_done(&b);
+	if (r == -ENOMEM || r > 0)
+		return r < 0 ? r : 0;
+	*ret_why = "is on another host, which is not on the allow list";
+	return -EACCES;
+}
+
 int push_location_digest(const char *url, const struct digest *d, char **ret)
 {
 	const char *query = strchr(url, '?');

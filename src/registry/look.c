@@ -40,6 +40,13 @@ static int ask(struct registry *r, const struct put_manifest *p,
 	return call_run(r, &spec, w, ret);
 }
 
+static enum look not_ours(const struct put_manifest *p,
+			  const struct digest *have)
+{
+	return p->before && digest_equal(have, p->before) ? LOOK_BEFORE
+							  : LOOK_OTHER;
+}
+
 /* The registry may know it by another algorithm than we do. */
 static bool is_ours(const struct put_manifest *p, const struct digest *have)
 {
@@ -58,7 +65,7 @@ enum look look_said(const struct call *c, const struct put_manifest *p)
 
 	if (!s || digest_parse(s, &d) < 0)
 		return LOOK_UNKNOWN;
-	return is_ours(p, &d) ? LOOK_OURS : LOOK_OTHER;
+	return is_ours(p, &d) ? LOOK_OURS : not_ours(p, &d);
 }
 
 static enum look by_status(const struct call *c, struct outcome *out)
@@ -80,9 +87,14 @@ static enum look by_bytes(const struct call *c, const struct put_manifest *p)
 {
 	size_t len;
 	const char *body = call_body(c, &len);
+	struct digest d;
 
-	return len == p->len && memcmp(body, p->bytes, len) == 0 ? LOOK_OURS
-								 : LOOK_OTHER;
+	if (len == p->len && memcmp(body, p->bytes, len) == 0)
+		return LOOK_OURS;
+	if (!p->before)
+		return LOOK_OTHER;
+	digest_of(p->before->alg, body, len, &d);
+	return not_ours(p, &d);
 }
 
 /* HEAD is not offered, or says too little. */

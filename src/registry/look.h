@@ -8,7 +8,8 @@
 
 enum look {
 	LOOK_OURS,
-	LOOK_OTHER, /* something else goes by this name */
+	LOOK_BEFORE, /* what the tag meant before */
+	LOOK_OTHER,  /* something else goes by this name */
 	LOOK_ABSENT,
 	LOOK_REFUSED, /* it is not for us to see */
 	LOOK_UNKNOWN, /* trouble, which may pass; `out` says what */

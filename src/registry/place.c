@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "registry/call_state.h"
+#include "registry/location.h"
 #include "util/auto.h"
 
 #define ANEW_MAX 2
@@ -93,6 +94,8 @@ static int go_to_location(struct call *c, const struct call_spec *s)
 
 	set_peer(c);
 	r = redirect_judge(c->base, s->location, c->peer, &url, &why);
+	if (r == 0)
+		r = push_location_judge(c->base, url, c->r->cfg->allow, &why);
 	if (r == 0)
 		r = is_at_home(c, url, &home);
 	if (r < 0) {

@@ -2,12 +2,14 @@
 /*
  * A blob's way into a repository:
  *
- *   ask -> there: PRESENT
- *     -> mount -> MOUNTED
+ *   mount -> MOUNTED
+ *     -> ask -> there: PRESENT
  *       -> session -> part, part, ... -> commit -> UPLOADED
  *            ^          |  |              |
  *            +--lost----+  +--another form+
  *
+ * A mount answers the question, too; but where one was refused (a session is
+ * open then, in vain if the blob is there) it comes second from then on.
  * Each step looks only at what is known then (how much the session holds, how
  * far the source has come, what the registry refuses), so that it does not
  * matter how one got there.  It ends because everything that begins again has
@@ -198,21 +200,47 @@ static int upload(struct push *p, enum push_result *ret)
 	return 0;
 }
 
+static int try_mount(struct push *p, enum push_result *ret)
+{
+	const struct push_habits refused = {.asks_first = true};
+	int r = push_mount(p);
+
+	if (r == PUSH_DONE)
+		*ret = PUSH_MOUNTED;
+	if (r != PUSH_ON)
+		return r;
+	push_habits_learn(&p->habits, &refused);
+	save_habits(p);
+	return PUSH_ON;
+}
+
+static int ask(struct push *p, enum push_result *ret)
+{
+	int r;
+
+	if (p->spec->is_absent)
+		return PUSH_ON;
+	r = push_ask(p, !p->spec->source && !p->spec->from);
+	if (r != PUSH_DONE)
+		return r;
+	*ret = PUSH_PRESENT;
+	push_drop(p, false);
+	return PUSH_DONE;
+}
+
 static int run(struct push *p, enum push_result *ret)
 {
 	const struct push_spec *s = p->spec;
+	bool mounts = s->from && strcmp(s->from, s->repository) != 0;
+	bool first = mounts && !p->habits.asks_first;
 	int r = PUSH_ON;
 
-	if (!s->is_absent)
-		r = push_ask(p, !s->source && !s->from);
-	if (r == PUSH_DONE)
-		*ret = PUSH_PRESENT;
-	if (r != PUSH_ON)
-		return r < 0 ? r : 0;
-	if (s->from && strcmp(s->from, s->repository) != 0)
-		r = push_mount(p);
-	if (r == PUSH_DONE)
-		*ret = PUSH_MOUNTED;
+	if (first)
+		r = try_mount(p, ret);
+	if (r == PUSH_ON)
+		r = ask(p, ret);
+	if (r == PUSH_ON && mounts && !first)
+		r = try_mount(p, ret);
 	if (r != PUSH_ON)
 		return r < 0 ? r : 0;
 	return s->source ? upload(p, ret) : -ENOENT;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Sending a blob (distribution-spec "Pushing blobs"; registries.md A.4, D): is
- * it there already, can it be mounted from another repository, else an upload
+ * Sending a blob (distribution-spec "Pushing blobs"; registries.md A.4, D): can
+ * it be mounted from another repository, is it there already, else an upload
  * session in the form that the registry takes: the whole in one PUT, one
  * streamed PATCH, or chunks within its limits.  A cut is resumed where the
  * registry says it stands, else a new session begins, up to three times.

@@ -3,12 +3,13 @@
  * What the answer to a part of a blob means.
  *
  *   2xx               go on from where the registry says it stands
+ *   of a commit       201, or the digest: done
  *   401               once more, if the call layer learned something from it
  *   404               the session is lost: a new one
  *   416               ask where it stands; nothing new: the form is refused
  *   400 405 411 413 … the form is refused: another one, or that is the answer
  *   408 429 5xx, cut  ask where it stands, go on from there (retry policy)
- *   of a commit       nobody knows: find out
+ *   of a commit, and its other 2xx   nobody knows: find out
  */
 #include <errno.h>
 #include <string.h>
@@ -228,6 +229,26 @@ static int judge_refusal(struct push *p, const struct push_part *part,
 	return refused(p, part, c);
 }
 
+/* Whoever answers 2xx need not be the registry. */
+static bool is_stored(const struct push_part *part, const struct call *c)
+{
+	int status = call_status(c);
+
+	if (part->commits || status >= 300 || push_is_page(c))
+		return false;
+	return status == 202 || call_header(c, "range", 0) ||
+	       call_header(c, "location", 0);
+}
+
+static bool is_committed(const struct push *p, const struct call *c)
+{
+	int status = call_status(c);
+
+	if (status >= 300 || push_is_page(c))
+		return false;
+	return status == 201 || (status != 202 && push_names(p, c) == 1);
+}
+
 int push_judge(struct push *p, const struct push_part *part, struct call *c,
 	       struct push_ending *end)
 {
@@ -235,16 +256,18 @@ int push_judge(struct push *p, const struct push_part *part, struct call *c,
 
 	if (status == 307 || status == 308)
 		return moved(p, c);
-	if (status < 300 && !part->commits)
+	if (is_stored(part, c))
 		return stored(p, part, c, end);
-	if (status < 300 && status != 202 && end->whole)
+	if (part->commits && end->whole && is_committed(p, c))
 		return committed(p, c);
 	p->out = *call_outcome(c);
 	if (status < 300) {
-		outcome_set(&p->out, -EIO, "does not commit it");
+		outcome_set(&p->out, -EIO,
+			    part->commits ? "does not commit it"
+					  : "does not say that it took it");
 		p->out.status = 0;
 		p->out.fail = HTTP_FAIL_PROTOCOL; /* worth one more try */
-		end->commits = true;
+		end->commits = part->commits;
 	}
 	/* Too many, too slow: that was not done. */
 	if (status == 408 || status == 425 || status == 429)

@@ -5,55 +5,159 @@
  * session is seen to be open still, or time is up.
  */
 #include <errno.h>
+#include <string.h>
 #include <strings.h>
 
+#include "http/header.h"
+#include "oci/descriptor.h"
+#include "registry/call_state.h"
 #include "registry/push_state.h"
 #include "util/clock.h"
 #include "util/log.h"
+#include "util/str.h"
 
-#define ANSWER_MAX ((uint64_t)1 << 20)
 #define ASK_PAUSE_MS 500
 
-bool push_is_page(const struct call *c)
+static bool is_html(const struct call *c)
 {
 	const char *type = call_header(c, "content-type", 0);
 
 	return type && strncasecmp(type, "text/html", 9) == 0;
 }
 
-/* A redirect to storage says yes: it is not followed, for what is signed for
- * GET refuses HEAD. */
-static int ask_blob(struct push *p, struct outcome *out, struct call **ret)
+bool push_is_page(const struct call *c)
 {
-	const struct call_spec spec = {.method = "HEAD",
+	const char *length = call_header(c, "content-length", 0);
+
+	/* Some servers call nothing a page. */
+	return is_html(c) && !(length && strcmp(length, "0") == 0);
+}
+
+int push_names(const struct push *p, const struct call *c)
+{
+	const char *text = call_header(c, "docker-content-digest", 0);
+	struct digest d;
+
+	if (!text || digest_parse(text, &d) < 0 ||
+	    d.alg != p->spec->digest->alg)
+		return 0;
+	return digest_equal(&d, p->spec->digest) ? 1 : -1;
+}
+
+static int ask_blob(struct push *p, const char *method, struct outcome *out,
+		    struct call **ret)
+{
+	bool get = *method == 'G';
+	const struct call_spec spec = {.method = method,
 				       .path = p->o.path,
 				       .repository = p->spec->repository,
 				       .scope = p->scope,
 				       .object = p->o.name,
-				       .max_body_bytes = ANSWER_MAX,
-				       .stay = true,
+				       .range = get ? "bytes=0-0" : NULL,
+				       .max_body_bytes = DESCRIPTOR_SIZE_MAX,
+				       .once = get,
+				       .stay = !get,
 				       .silent = out};
 
 	push_renew(p);
 	return call_run(p->r, &spec, p->w, ret);
 }
 
+static bool is_plausible(const struct push *p, uint64_t size)
+{
+	uint64_t want = PUSH_SIZE_UNKNOWN;
+	struct digest empty;
+
+	if (p->source && p->source->size)
+		want = p->source->size(p->source->arg);
+	if (want != PUSH_SIZE_UNKNOWN)
+		return size == want;
+	digest_of(p->spec->digest->alg, "", 0, &empty);
+	return size > 0 || digest_equal(&empty, p->spec->digest);
+}
+
+/* Is this the answer to bytes=0-0 of our blob? */
+static bool shows_it(const struct push *p, const struct call *c)
+{
+	const char *range = call_header(c, "content-range", 0);
+	const char *length = call_header(c, "content-length", 0);
+	struct content_range cr;
+	unsigned long long n;
+
+	if (is_html(c) || push_names(p, c) < 0)
+		return false;
+	switch (call_status(c)) {
+	case 206:
+		return range && header_parse_content_range(range, &cr) == 0 &&
+		       cr.first == 0 &&
+		       (cr.total == UINT64_MAX || is_plausible(p, cr.total));
+	case 200:
+		return !length ||
+		       (str_to_u64(length, DESCRIPTOR_SIZE_MAX, &n) == 0 &&
+			is_plausible(p, n));
+	case 416: /* nothing has no first byte */
+		return range && strcmp(range, "bytes */0") == 0 &&
+		       is_plausible(p, 0);
+	default:
+		return false;
+	}
+}
+
+/* A redirect may lead to the storage, or to a page to log in.  By GET: what
+ * is signed for that refuses HEAD.  1 it is there, 0 it does not look so, or
+ * -EINTR, -ENOMEM. */
+static int follow(struct push *p, struct outcome *out)
+{
+	struct call *c;
+	int r = ask_blob(p, "GET", out, &c);
+
+	if (r < 0)
+		return r == -EINTR || r == -ENOMEM ? r : 0;
+	r = shows_it(p, c);
+	call_close(c);
+	return r;
+}
+
+/* 1: it is there; 0: *ret is what was answered, NULL: redirects to something
+ * else; -errno, `out` says why. */
+static int look(struct push *p, struct outcome *out, struct call **ret)
+{
+	struct call *c;
+	int r = ask_blob(p, "HEAD", out, &c), status, named;
+
+	if (r < 0)
+		return r;
+	status = call_status(c);
+	named = push_names(p, c);
+	if (!call_is_redirect(status)) {
+		*ret = c;
+		return status == 200 && !is_html(c) && named >= 0;
+	}
+	call_close(c);
+	*ret = NULL;
+	return named == 1 ? 1 : follow(p, out);
+}
+
+static int misled(struct push *p)
+{
+	outcome_set(&p->out, -EIO, "redirects to something else");
+	return push_fail(p, -EIO);
+}
+
 int push_ask(struct push *p, bool strict)
 {
 	struct outcome out = {.error = 0};
 	struct call *c;
-	int r = ask_blob(p, &out, &c), status;
+	int r = look(p, &out, &c);
 
 	if (r < 0) {
 		p->out = out;
 		return push_fail(p, r);
 	}
-	status = call_status(c);
-	if ((status == 200 && !push_is_page(c)) ||
-	    (status > 300 && status < 400))
+	if (r == 1)
 		r = PUSH_DONE;
 	else if (strict)
-		r = call_fault(c, p->w);
+		r = c ? call_fault(c, p->w) : misled(p);
 	call_close(c);
 	return r;
 }
@@ -102,19 +206,15 @@ static int is_there(struct push *p)
 {
 	struct outcome out = {.error = 0};
 	struct call *c;
-	int r = ask_blob(p, &out, &c), status;
+	int r = look(p, &out, &c), status;
 
 	if (r == -EINTR || r == -ENOMEM)
 		return push_fail(p, r);
 	if (r < 0)
 		return -EAGAIN;
-	status = call_status(c);
-	r = -EAGAIN;
-	if ((status == 200 && !push_is_page(c)) ||
-	    (status > 300 && status < 400))
-		r = 1;
-	else if (status >= 400 && status < 500)
-		r = 0;
+	status = c ? call_status(c) : 0;
+	if (r == 0 && (status < 400 || status >= 500))
+		r = -EAGAIN;
 	call_close(c);
 	return r;
 }

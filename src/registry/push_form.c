@@ -60,6 +60,7 @@ void push_habits_learn(struct push_habits *h, const struct push_habits *more)
 	h->no_unsized |= more->no_unsized;
 	h->no_chunks |= more->no_chunks;
 	h->no_empty_put |= more->no_empty_put;
+	h->asks_first |= more->asks_first;
 	if (more->chunk_min_bytes > h->chunk_min_bytes &&
 	    more->chunk_min_bytes <= CHUNK_MIN_MAX)
 		h->chunk_min_bytes = more->chunk_min_bytes;

@@ -26,6 +26,7 @@ struct push_habits {
 	bool no_unsized; /* streams need a Content-Length */
 	bool no_chunks;
 	bool no_empty_put; /* the last bytes have to come with the PUT */
+	bool asks_first;   /* a mount was refused: HEAD goes before it */
 	uint64_t chunk_min_bytes, chunk_max_bytes;
 };
 

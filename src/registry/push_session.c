@@ -43,7 +43,7 @@ int push_move(struct push *p, struct call *c, bool must)
 	const char *location = call_header(c, "location", 0);
 	enum http_peer peer = c->peer;
 	const char *why = "";
-	char *url;
+	char *url = NULL;
 	int r;
 
 	if (!location)
@@ -53,6 +53,10 @@ int push_move(struct push *p, struct call *c, bool must)
 	if (c->x.head->peer > peer)
 		peer = c->x.head->peer;
 	r = push_location(call_url(c), location, peer, &url, &why);
+	if (r == 0)
+		r = push_location_judge(c->base, url, p->r->cfg->allow, &why);
+	if (r < 0)
+		token_forget(url);
 	if (r == -ENOMEM)
 		return no_memory(p);
 	if (r < 0)
@@ -126,7 +130,7 @@ int push_open(struct push *p)
 
 	if (r < 0)
 		return push_fail(p, r);
-	if (call_status(c) == 202)
+	if (call_status(c) == 202 && !push_is_page(c))
 		r = begin(p, c);
 	else if (call_status(c) < 300)
 		r = call_broken(c, -EIO, "opens no upload session");
@@ -150,17 +154,6 @@ static int mount_query(struct push *p, struct str *out)
 	return r < 0 ? r : percent_encode(p->spec->from, "", out);
 }
 
-/* Another digest than ours: it would have been stored under a wrong name. */
-static bool is_other(const struct push *p, const struct call *c)
-{
-	const char *text = call_header(c, "docker-content-digest", 0);
-	struct digest d;
-
-	return text && digest_parse(text, &d) == 0 &&
-	       d.alg == p->spec->digest->alg &&
-	       !digest_equal(&d, p->spec->digest);
-}
-
 int push_mount(struct push *p)
 {
 	autofree char *scope =
@@ -180,9 +173,10 @@ int push_mount(struct push *p)
 	/* Whatever is wrong with a mount may be right without. */
 	if (r < 0)
 		return PUSH_ON;
-	if (call_status(c) == 201 && !is_other(p, c))
+	/* Another digest: it would have been stored under a wrong name. */
+	if (call_status(c) == 201 && push_names(p, c) >= 0 && !push_is_page(c))
 		r = PUSH_DONE;
-	else if (call_status(c) == 202)
+	else if (call_status(c) == 202 && !push_is_page(c))
 		r = begin(p, c);
 	else
 		log_debug("%s: %s: no mount: %s", p->r->host, p->o.name,

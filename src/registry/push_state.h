@@ -79,6 +79,8 @@ int push_ask(struct push *p, bool strict);
 int push_find_out(struct push *p);
 /* Some proxy's page instead of an answer. */
 bool push_is_page(const struct call *c);
+/* What digest an answer gives: 1 ours, -1 another, 0 none to compare. */
+int push_names(const struct push *p, const struct call *c);
 
 /* --- push_body.c --- */
 /* At least one byte, 0 at the end. */

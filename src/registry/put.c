@@ -6,6 +6,7 @@
  *       -> missing   what it names is not seen yet   -> PUT, 3 in all
  *       -> refused   immutable, but ours already     -> 0, else the refusal
  *       -> unknown   look: ours                      -> 0
+ *                    somebody else's                 -> -EIO
  *                    not ours, the policy says again -> PUT
  *                    not ours                        -> look on for a while
  *
@@ -104,7 +105,7 @@ static enum verdict read_success(struct putting *p, struct call *c)
 	struct digest d;
 
 	p->was_said = said == LOOK_OURS;
-	if (said == LOOK_OTHER) {
+	if (said == LOOK_OTHER || said == LOOK_BEFORE) {
 		p->out.status = call_status(c);
 		outcome_set(&p->out, -EIO, "stored as another digest");
 		return VERDICT_REFUSED;
@@ -248,6 +249,15 @@ static int look_on(struct putting *p)
 	return fail(p);
 }
 
+/* Ours may have been there in between, or may come yet: either way it is not
+ * for us to put it over what is newer. */
+static int overtaken(struct putting *p)
+{
+	p->out.status = 0;
+	outcome_set(&p->out, -EIO, "changed meanwhile by somebody else");
+	return fail(p);
+}
+
 /* 1: PUT again. */
 static int find_out(struct putting *p, unsigned attempt)
 {
@@ -264,6 +274,8 @@ static int find_out(struct putting *p, unsigned attempt)
 		p->has_subject = registry_referrers(p->r) == SUPPORT_YES;
 		return 0;
 	}
+	if (found == LOOK_OTHER && !p->is_shared)
+		return p->p->before ? overtaken(p) : look_on(p);
 	if (found != LOOK_UNKNOWN &&
 	    call_again(p->r, &p->out, attempt, p->w, &ended))
 		return 1;

@@ -17,6 +17,8 @@ struct put_manifest {
 	const char *repository;
 	const char *reference;	     /* tag, or NULL: by digest */
 	const struct digest *digest; /* of the bytes */
+	const struct digest *before; /* what the tag meant till now; NULL: not
+					known, or nothing */
 	const char *mediatype;	     /* Content-Type, exact */
 	const void *bytes;
 	size_t len;
@@ -27,6 +29,8 @@ struct put_manifest {
  * -EPERM: the tag is immutable; -EINVAL: MANIFEST_INVALID, TAG_INVALID; -EFBIG;
  * -ENOENT: something it references is not there (after three tries in 10 s), or
  * no such repository; -EDQUOT, -EACCES, -EROFS, -EIO, -ETIMEDOUT.
+ * Where the outcome is not known and the tag holds neither this nor `before`,
+ * somebody else was there: -EIO, and it is not put once more.
  */
 int put_manifest(struct registry *r, const struct put_manifest *p,
 		 struct wait *w, bool *ret_subject);

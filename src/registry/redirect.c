@@ -295,6 +295,6 @@ void redirects_drop(struct redirects *c, const char *key, const char *url)
 
 	autolock(&c->lock);
 	t = map_find(c->map, key);
-	if (t && strcmp(t->url, url) == 0)
+	if (t && (!url || strcmp(t->url, url) == 0))
 		target_free(map_remove(c->map, key));
 }

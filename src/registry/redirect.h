@@ -36,5 +36,5 @@ void redirects_free(struct redirects *c);
 int redirects_find(struct redirects *c, const char *key, char **ret_url);
 /* Kept as long as its parameters allow; failing to keep it is no failure. */
 void redirects_keep(struct redirects *c, const char *key, const char *url);
-/* If it is still that URL. */
+/* If it is still that URL; NULL: whatever it is. */
 void redirects_drop(struct redirects *c, const char *key, const char *url);

@@ -25,6 +25,13 @@
 		.times = n                                                     \
 	}
 
+#define PAGE(m, s, h, n)                                                       \
+	{                                                                      \
+		.method = m, .accident = BARE, .status = s,                    \
+		.code = "<html>please log in</html>", .header = h, .times = n  \
+	}
+#define HTML "Content-Type: text/html; charset=utf-8"
+
 struct fixture {
 	struct client c;
 	struct push_server s;

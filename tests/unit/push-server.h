@@ -27,6 +27,7 @@ enum accident {
 	COMMIT_SAY, /* does it, answers `status` */
 	LIE,	    /* does it, answers `status` with `header` */
 	HANG,	    /* never answers */
+	BARE,	    /* keeps nothing: `status`, `header`, `code` as the body */
 };
 
 /* The next `times` requests of this method, after the first `skip`. */
@@ -501,6 +502,10 @@ static void push_happen(struct push_server *s, const struct rule *r,
 		push_answer(s, x, p);
 		p->silent = r->accident == COMMIT_CUT;
 		p->status = r->status;
+	} else if (r->accident == BARE) {
+		p->status = r->status;
+		snprintf(p->body, sizeof(p->body), "%s",
+			 r->code ? r->code : "");
 	} else {
 		push_refuse(p, r->status, r->code ? r->code : "TROUBLE");
 	}

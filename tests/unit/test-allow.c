@@ -98,6 +98,14 @@ static void patterns(void **state)
 	      "glob.io/web-*-x *.sub.io h+5000 index.docker.io/library/**",
 	      false);
 	ask(&w, q, COUNT(q));
+	assert_true(allow_names(w.allow, "bare.io"));
+	assert_true(allow_names(w.allow, "h:5000"));
+	assert_true(allow_names(w.allow, "a.sub.io"));
+	assert_false(allow_names(w.allow, "h:5001"));
+	assert_false(allow_names(w.allow, "one.io"));
+	assert_false(allow_names(w.allow, "all.io"));
+	assert_false(allow_names(w.allow, "other.io"));
+	assert_false(allow_names(w.allow, "cred.io"));
 	stop(&w);
 }
 

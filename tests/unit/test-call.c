@@ -388,6 +388,8 @@ static void test_location(void **state)
 {
 	struct client *c = *state;
 	struct call_spec s = spec_of("PATCH");
+	struct options o = {.timeout_s = 20};
+	struct allow *allow;
 	char home[128], away[128], plain[128];
 
 	client_login(c, BASIC);
@@ -403,9 +405,16 @@ static void test_location(void **state)
 			 1);
 	assert_non_null(strstr(last_asked(&c->s, "PATCH"),
 			       "Authorization: Basic " BASIC));
+	/* Nothing goes elsewhere that nobody named. */
+	s.location = away;
+	assert_int_equal(run(c, &s), -EIO);
+	assert_int_equal(c->other.asked, 0);
 	/* Elsewhere it gets neither our name nor our own headers, nor does a
 	 * challenge get an answer. */
-	s.location = away;
+	assert_int_equal(string_list_add(&o.allow, c->s.host), 0);
+	assert_int_equal(string_list_add(&o.allow, c->other.host), 0);
+	assert_int_equal(allow_new(&o, c->auth, &allow), 0);
+	((struct registries_config *)(uintptr_t)c->r->cfg)->allow = allow;
 	assert_int_equal(run(c, &s), 401);
 	assert_int_equal(c->other.asked, 1);
 	assert_int_equal(asked(&c->other, "PATCH /thing/2?sig=%2F HTTP"), 1);
@@ -419,6 +428,9 @@ static void test_location(void **state)
 	snprintf(plain, sizeof(plain), "ftp://%s/x", c->s.host);
 	s.location = plain;
 	assert_int_equal(run(c, &s), -EIO);
+	((struct registries_config *)(uintptr_t)c->r->cfg)->allow = NULL;
+	allow_free(allow);
+	string_list_done(&o.allow);
 }
 
 static void test_redirects(void **state)

@@ -71,6 +71,8 @@ static void test_refusal(void **state)
 		{400, "TAG_INVALID", "because the tag is Immutable.", EPERM},
 		{400, "MANIFEST_INVALID", "tag is immutable", EPERM},
 		{400, "", "Repository does not allow updating assets", EPERM},
+		{400, "GOOGLE_MANIFEST_DANGLING_TAG", "", EPERM},
+		{400, "UNKNOWN", "Manifest is still referenced by a", EPERM},
 		{400, "TAG_INVALID", "no such letter", EINVAL},
 		{403, "DENIED", "tag is immutable", EPERM},
 		{403, "DENIED", "protected tag", EPERM},

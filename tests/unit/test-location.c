@@ -92,6 +92,61 @@ static void test_location(void **state)
 	}
 }
 
+static void test_judge(void **state)
+{
+	static const struct {
+		const char *home, *url;
+		bool named; /* fine with the allow list below */
+		bool fine;  /* without any */
+	} rows[] = {
+		{"https://reg.test", "https://reg.test/u?x", true, true},
+		{"https://reg.test", "https://REG.test:443/u", true, true},
+		{"http://reg.test", "https://reg.test/u", true, true},
+		{"http://reg.test:5000", "https://reg.test:5000/u", true, true},
+		{"https://reg.test", "https://reg.test:5000/u", false, false},
+		{"https://reg.test", "https://up.reg.test/u", false, false},
+		{"https://reg.test", "https://reg.test.evil.test/u", false,
+		 false},
+		{"https://reg.test", "https://store.test/u", true, false},
+		{"https://reg.test", "https://store.test:444/u", false, false},
+		{"https://reg.test", "https://up.store.test:444/u", true,
+		 false},
+		{"https://reg.test", "https://part.test/team/u", false, false},
+		{"https://reg.test", "https://[2001:db8::1]:5000/u", false,
+		 false},
+	};
+	struct options o = {.timeout_s = 20};
+	struct allow *allow;
+
+	(void)state;
+	assert_int_equal(string_list_add(&o.allow, "store.test"), 0);
+	assert_int_equal(string_list_add(&o.allow, "*.store.test:444"), 0);
+	assert_int_equal(string_list_add(&o.allow, "part.test/team"), 0);
+	assert_int_equal(allow_new(&o, NULL, &allow), 0);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		const char *why = NULL;
+		int r = push_location_judge(rows[i].home, rows[i].url, NULL,
+					    &why);
+
+		assert_int_equal(r, rows[i].fine ? 0 : -EACCES);
+		assert_true(rows[i].fine || (why && *why));
+		r = push_location_judge(rows[i].home, rows[i].url, allow, &why);
+		assert_int_equal(r, rows[i].named ? 0 : -EACCES);
+	}
+	allow_free(allow);
+	string_list_done(&o.allow);
+	/* Nothing forbids it, but nobody named it either. */
+	assert_int_equal(allow_new(&o, NULL, &allow), 0);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		const char *why = NULL;
+
+		assert_int_equal(push_location_judge(rows[i].home, rows[i].url,
+						     allow, &why),
+				 rows[i].fine ? 0 : -EACCES);
+	}
+	allow_free(allow);
+}
+
 static void test_digest(void **state)
 {
 	static const struct {
@@ -134,6 +189,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_location),
+		cmocka_unit_test(test_judge),
 		cmocka_unit_test(test_digest),
 	};
 

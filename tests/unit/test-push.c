@@ -93,15 +93,119 @@ static void test_present(void **state)
 	assert_int_equal(push_as(f, &nothing, &result), 0);
 	assert_int_equal(result, PUSH_PRESENT);
 	assert_int_equal(f->s.posts, 1);
-	/* Storage elsewhere: a redirect is not followed and means yes. */
+	/* A redirect to nobody. */
 	f->s.stored = 0;
 	f->s.rules[0] =
 		(struct rule){.method = "HEAD",
 			      .accident = SAY,
 			      .status = 307,
 			      .header = "Location: http://127.0.0.2:9/storage"};
-	assert_int_equal(push_as(f, &nothing, &result), 0);
+	assert_int_equal(push_as(f, &nothing, &result), -EIO);
 	assert_int_equal(f->s.posts, 1);
+}
+
+/* What HEAD is redirected to may be the storage, or a page to log in. */
+static void test_present_elsewhere(void **state)
+{
+	static const struct {
+		const char *what;
+		bool names_it, no_source;
+		int status;
+		const char *header, *body;
+		int result;
+		enum push_result how;
+	} rows[] = {
+		{"named", true, true, 500, NULL, "", 0, PUSH_PRESENT},
+		{"a byte", false, false, 206, "Content-Range: bytes 0-0/10",
+		 "x", 0, PUSH_PRESENT},
+		{"no source", false, true, 206, "Content-Range: bytes 0-0/10",
+		 "x", 0, PUSH_PRESENT},
+		{"all", false, false, 200,
+		 "Content-Type: application/octet-stream", "0123456789", 0,
+		 PUSH_PRESENT},
+		{"page", false, false, 200, HTML, "0123456789", 0,
+		 PUSH_UPLOADED},
+		{"page, no source", false, true, 200, HTML, "0123456789", -EIO,
+		 PUSH_UPLOADED},
+		{"other total", false, false, 206,
+		 "Content-Range: bytes 0-0/11", "x", 0, PUSH_UPLOADED},
+		{"no range", false, false, 206, NULL, "x", 0, PUSH_UPLOADED},
+		{"other size", false, false, 200, NULL, "012345678", 0,
+		 PUSH_UPLOADED},
+		{"gone", false, false, 404, NULL, "", 0, PUSH_UPLOADED},
+		{"refused", false, false, 403, HTML, "no", 0, PUSH_UPLOADED},
+	};
+	char header[512], digest[DIGEST_TEXT_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct push_server *other = calloc(1, sizeof(*other));
+		struct fixture *f = fixture_new();
+		const struct wish wish = {.no_source = rows[i].no_source,
+					  .alg = HASH_SHA256};
+		enum push_result how = PUSH_UPLOADED;
+		struct digest d;
+		int r;
+
+		assert_non_null(other);
+		push_server_init(other);
+		f->size = 10;
+		digest_of(HASH_SHA256, bytes, f->size, &d);
+		digest_format(&d, digest);
+		snprintf(header, sizeof(header), "Location: http://%s/x%s%s",
+			 other->host,
+			 rows[i].names_it ? "\r\nDocker-Content-Digest: " : "",
+			 rows[i].names_it ? digest : "");
+		f->s.rules[0] = (struct rule){.method = "HEAD",
+					      .accident = SAY,
+					      .status = 302,
+					      .header = header};
+		f->s.rules[1] = (struct rule){.method = "GET",
+					      .accident = SAY,
+					      .status = 302,
+					      .header = header};
+		other->rules[0] = (struct rule){.method = "GET",
+						.accident = BARE,
+						.status = rows[i].status,
+						.header = rows[i].header,
+						.code = rows[i].body};
+		r = push_as(f, &wish, &how);
+		if (r != rows[i].result || how != rows[i].how)
+			fail_msg("%s: %d, %d", rows[i].what, r, how);
+		assert_int_equal(f->s.stored, r == 0 && how == PUSH_UPLOADED);
+		assert_int_equal(push_asked(other, "Range: bytes=0-0"),
+				 !rows[i].names_it);
+		fixture_free(f);
+		push_server_done(other);
+		free(other);
+	}
+}
+
+/* Only 201, or our digest, says that it is committed; else it is asked for. */
+static void test_commit_answers(void **state)
+{
+	static const struct {
+		int status;
+		bool with_digest;
+		unsigned heads;
+	} rows[] = {
+		{201, false, 1}, {200, true, 1},  {204, true, 1},
+		{200, false, 2}, {202, false, 2},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct fixture *f = fixture_new();
+
+		f->size = 1000;
+		f->s.habits.with_digest = rows[i].with_digest;
+		f->s.rules[0] = (struct rule){.method = "PUT",
+					      .accident = LIE,
+					      .status = rows[i].status};
+		assert_int_equal(push(f), 0);
+		assert_int_equal(f->s.heads, rows[i].heads);
+		fixture_free(f);
+	}
 }
 
 static void test_mount(void **state)
@@ -145,6 +249,32 @@ static void test_mount(void **state)
 		assert_true(push_asked(&f->s, "from=other%2Flib") >= 1);
 		fixture_free(f);
 	}
+}
+
+/* A mount answers both questions; once refused, HEAD saves its session. */
+static void test_mount_goes_first(void **state)
+{
+	const struct wish wish = {.alg = HASH_SHA256, .from = "other/lib"};
+	struct fixture *f = *state;
+	enum push_result result = PUSH_UPLOADED;
+
+	f->size = 1000;
+	f->s.habits.mount = 201;
+	assert_int_equal(push_as(f, &wish, &result), 0);
+	assert_int_equal(result, PUSH_MOUNTED);
+	assert_int_equal(f->s.heads, 0);
+	assert_int_equal(push(f), 0);
+	assert_int_equal(f->s.heads, 1);
+	/* It is there, and yet a session was opened. */
+	f->s.habits.mount = 202;
+	assert_int_equal(push_as(f, &wish, &result), 0);
+	assert_int_equal(result, PUSH_PRESENT);
+	assert_int_equal(f->s.posts, 3);
+	assert_int_equal(f->s.deletes, 1);
+	assert_int_equal(push_as(f, &wish, &result), 0);
+	assert_int_equal(result, PUSH_PRESENT);
+	assert_int_equal(f->s.posts, 3);
+	assert_int_equal(f->s.heads, 3);
 }
 
 static void test_outside(void **state)
@@ -333,16 +463,36 @@ static void test_token_ends(void **state)
 	assert_int_equal(f->s.deletes, 1);
 }
 
-/* A session elsewhere gets the bytes, and no secret. */
+static struct allow *allow_only(struct fixture *f, const char *host,
+				const char *also)
+{
+	struct options o = {.timeout_s = 20};
+	struct allow *ret;
+
+	assert_int_equal(string_list_add(&o.allow, host), 0);
+	if (also)
+		assert_int_equal(string_list_add(&o.allow, also), 0);
+	assert_int_equal(allow_new(&o, f->c.auth, &ret), 0);
+	string_list_done(&o.allow);
+	config_of(f->r)->allow = ret;
+	return ret;
+}
+
+/* A session elsewhere gets nothing; if that host was named by who mounts, it
+ * gets the bytes, and no secret. */
 static void test_other_host(void **state)
 {
 	struct fixture *f = *state;
 	struct push_server *other = calloc(1, sizeof(*other));
+	enum push_result result;
+	struct allow *allow;
+	char url[128];
 
 	assert_non_null(other);
 	push_server_init(other);
-	other->opened = 1;
-	other->sessions[0].open = true;
+	other->opened = 4;
+	for (unsigned i = 0; i < other->opened; i++)
+		other->sessions[i].open = true;
 	login(f);
 	f->s.rules[0] =
 		(struct rule){.method = "GET",
@@ -351,10 +501,23 @@ static void test_other_host(void **state)
 			      .header = "WWW-Authenticate: Basic realm=\"x\""};
 	assert_true(asprintf(&f->s.elsewhere, "http://%s", other->host) > 0);
 	f->size = 6 * MIB;
+	assert_int_equal(push(f), -EIO);
+	assert_non_null(strstr(errors(f), "on another host"));
+	allow = allow_only(f, f->s.host, NULL);
+	assert_int_equal(push(f), -EIO);
+	config_of(f->r)->allow = NULL;
+	allow_free(allow);
+	/* Nor what was left by another life. */
+	snprintf(url, sizeof(url), "%s/v2/a/b/blobs/uploads/s0",
+		 f->s.elsewhere);
+	push_cancel(f->r, "a/b", url, &f->c.w);
+	assert_int_equal(other->asked, 0);
+	allow = allow_only(f, f->s.host, other->host);
 	f->s.problem[0] = '\0';
-	enum push_result result;
 	assert_int_equal(
 		push_as(f, &(struct wish){.alg = HASH_SHA256}, &result), 0);
+	config_of(f->r)->allow = NULL;
+	allow_free(allow);
 	assert_int_equal(other->stored, 1);
 	assert_true(push_asked(&f->s, "Authorization: Basic") >= 2);
 	assert_int_equal(push_asked(other, "Authorization"), 0);
@@ -471,7 +634,11 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_sha512, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_present, setup, teardown),
+		cmocka_unit_test(test_present_elsewhere),
+		cmocka_unit_test(test_commit_answers),
 		cmocka_unit_test(test_mount),
+		cmocka_unit_test_setup_teardown(test_mount_goes_first, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_outside, setup, teardown),
 		cmocka_unit_test(test_source_fails),
 		cmocka_unit_test_setup_teardown(test_source_shrinks, setup,

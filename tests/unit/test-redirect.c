@@ -137,6 +137,10 @@ static void test_cache(void **state)
 	free(url);
 	redirects_drop(c, "GET a", "https://c/2");
 	assert_int_equal(redirects_find(c, "GET a", &url), -ENOENT);
+	redirects_keep(c, "GET a", "https://c/3");
+	redirects_drop(c, "GET b", NULL);
+	redirects_drop(c, "GET a", NULL);
+	assert_int_equal(redirects_find(c, "GET a", &url), -ENOENT);
 	redirects_keep(c, "old", "https://c/1?Expires=1");
 	assert_int_equal(redirects_find(c, "old", &url), -ENOENT);
 	for (int i = 0; i < REDIRECTS_MAX + 10; i++) {
