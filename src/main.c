@@ -50,7 +50,8 @@ struct mount {
 	struct content *content;
 	struct outbox *outbox;
 	struct fs *fs;
-	int report_fd; /* -1: in the foreground, or reported already */
+	bool broken_off; /* something that was being written */
+	int report_fd;	 /* -1: in the foreground, or reported already */
 };
 
 /* What is opened later must not become standard output. */
@@ -220,11 +221,16 @@ static enum status report_unfinished(struct mount *m, enum status status)
 {
 	size_t n = m->outbox ? outbox_unfinished(m->outbox) : 0;
 
-	if (n == 0 || m->options.read_only)
+	if (m->options.read_only || (n == 0 && !m->broken_off))
 		return status;
-	log_warning("%zu images are incomplete and were not published; the "
-		    "next mount with this cache_dir goes on with them",
-		    n);
+	if (m->broken_off)
+		log_warning("stopped before all that was being written had "
+			    "arrived");
+	if (n > 0)
+		log_warning("%zu images are incomplete and were not published; "
+			    "the next mount with this cache_dir goes on with "
+			    "them",
+			    n);
 	return status == STATUS_OK ? STATUS_UNFINISHED : status;
 }
 
@@ -251,6 +257,7 @@ static enum status run_mount(struct mount *m)
 	} else {
 		log_error("cannot start: %s", strerror(-r));
 	}
+	m->broken_off = fs_broken_off(m->fs);
 	fs_unmount(m->fs);
 	status = report_unfinished(m, status);
 	outbox_free(m->outbox);

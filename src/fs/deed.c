@@ -10,6 +10,7 @@
 
 #include "util/auto.h"
 #include "util/clock.h"
+#include "util/wait.h"
 
 #define DEEDS_MAX 1024
 #define STACK_BYTES (1 << 20)
@@ -34,25 +35,33 @@ int deeds_new(struct deeds **ret)
 	if (!ds)
 		return -ENOMEM;
 	pthread_mutex_init(&ds->lock, NULL);
-	pthread_cond_init(&ds->none, NULL);
+	wait_cond_init(&ds->none);
 	*ret = ds;
 	return 0;
 }
 
-void deeds_wait(struct deeds *ds)
+/* Not a wait of a caller's: those have all ended. */
+void deeds_wait(struct deeds *ds, uint64_t ms)
 {
-	if (!ds)
-		return;
+	uint64_t end_ms = clock_ms() + ms;
+	struct timespec until = {.tv_sec = (time_t)(end_ms / 1000),
+				 .tv_nsec = (long)(end_ms % 1000) * 1000000};
+	int r = 0;
+
 	autolock(&ds->lock);
-	while (ds->count > 0)
-		pthread_cond_wait(&ds->none, &ds->lock);
+	while (ds->count > 0 && r == 0)
+		r = pthread_cond_timedwait(&ds->none, &ds->lock, &until);
 }
 
 void deeds_free(struct deeds *ds)
 {
 	if (!ds)
 		return;
-	deeds_wait(ds);
+	{
+		autolock(&ds->lock);
+		while (ds->count > 0)
+			pthread_cond_wait(&ds->none, &ds->lock);
+	}
 	pthread_cond_destroy(&ds->none);
 	pthread_mutex_destroy(&ds->lock);
 	free(ds);
@@ -78,6 +87,7 @@ static void deed_free(struct deed *d)
 {
 	free(d->name);
 	free(d->new_name);
+	free(d->bytes);
 	free(d);
 }
 
@@ -101,6 +111,28 @@ int deed_new(fuse_req_t req, fuse_ino_t id, void (*run)(struct deed *d),
 		deed_free(d);
 		return -ESTALE;
 	}
+	d->call.wait.deadline_ms = clock_ms() + d->call.fs->times.commit_budget;
+	*ret = d;
+	return 0;
+}
+
+int deed_from(struct call *c, void (*run)(struct deed *d), const char *bytes,
+	      size_t len, struct deed **ret)
+{
+	struct deed *d = calloc(1, sizeof(*d));
+
+	if (d && bytes)
+		d->bytes = malloc(len);
+	if (!d || (bytes && !d->bytes)) {
+		free(d);
+		call_fail(c, -ENOMEM);
+		return -ENOMEM;
+	}
+	if (bytes)
+		memcpy(d->bytes, bytes, len);
+	d->len = len;
+	d->run = run;
+	call_move(c, &d->call);
 	d->call.wait.deadline_ms = clock_ms() + d->call.fs->times.commit_budget;
 	*ret = d;
 	return 0;

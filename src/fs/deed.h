@@ -18,11 +18,20 @@ struct deed {
 	bool keep;   /* what has the new name stays, and this fails */
 	bool has_size;
 	uint64_t size;
+	/* Of reads, writes and copies. */
+	struct handle *source;
+	uint64_t source_at, at;
+	size_t len;
+	char *bytes; /* owned */
 };
 
 /* Takes copies of the names (which may be NULL); failure was answered. */
 int deed_new(fuse_req_t req, fuse_ino_t id, void (*run)(struct deed *d),
 	     const char *name, const char *new_name, struct deed **ret);
+/* One that was begun as a call and has to wait after all: the call is in the
+ * deed then.  Copies `bytes` (may be NULL); failure was answered. */
+int deed_from(struct call *c, void (*run)(struct deed *d), const char *bytes,
+	      size_t len, struct deed **ret);
 void deed_start(struct deed *d);
 void deed_now(struct deed *d); /* here: it does not wait after all */
 /* Fails it as call_fail does a call, before it was started. */
@@ -33,5 +42,6 @@ bool deed_naming(void);
 
 struct deeds; /* those under way */
 int deeds_new(struct deeds **ret);
-void deeds_wait(struct deeds *ds); /* until there are none */
+/* Until there are none, or for so long. */
+void deeds_wait(struct deeds *ds, uint64_t ms);
 void deeds_free(struct deeds *ds);

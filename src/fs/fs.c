@@ -28,6 +28,8 @@
 #include "util/log.h"
 #include "util/metric.h"
 
+#define DEEDS_PATIENCE_MS 5000
+
 /* --- the INIT reply --- */
 
 /*
@@ -274,10 +276,18 @@ int fs_mount(const struct options *o, struct content *c, struct outbox *outbox,
 	return 0;
 }
 
+bool fs_broken_off(const struct fs *fs)
+{
+	return fs && atomic_load(&fs->broken_off);
+}
+
 void fs_unmount(struct fs *fs)
 {
 	if (!fs)
 		return;
+	/* They reply to what is closed now.  One that tells the kernel
+	 * something may wait for a lock that only the unmount frees. */
+	deeds_wait(fs->deeds, DEEDS_PATIENCE_MS);
 	fuse_session_unmount(fs->session);
 	fs_free(fs);
 }

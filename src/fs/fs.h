@@ -22,4 +22,6 @@ void fs_print_help(void);
  * called once the kernel's first request was answered.  0, or -errno.
  */
 int fs_run(struct fs *fs, void (*ready)(void *arg), void *arg);
+/* Was something on its way when the patience of a stop had ended? */
+bool fs_broken_off(const struct fs *fs);
 void fs_unmount(struct fs *fs); /* also frees */

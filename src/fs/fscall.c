@@ -37,6 +37,17 @@ void call_uninterrupt(struct call *c)
 	fuse_req_interrupt_func(c->req, NULL, NULL);
 }
 
+void call_move(struct call *from, struct call *to)
+{
+	call_uninterrupt(from);
+	to->req = from->req;
+	to->fs = from->fs;
+	to->node = from->node;
+	wait_init(&to->wait, wait_left_ms(&from->wait), from->wait.tid);
+	/* libfuse tells at once what has come meanwhile. */
+	fuse_req_interrupt_func(to->req, call_interrupted, &to->wait);
+}
+
 void call_end(struct call *c)
 {
 	inode_put(c->fs->inodes, c->node);

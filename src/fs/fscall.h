@@ -17,6 +17,8 @@ struct call {
 /* false: the node is unknown, and that was answered.  The call stays where it
  * is: the interrupt finds it by its address. */
 bool call_begin(struct call *c, fuse_req_t req, fuse_ino_t id);
+/* It goes on elsewhere: `from` is over, and was not answered. */
+void call_move(struct call *from, struct call *to);
 /* Must come before the reply, which frees the request. */
 void call_uninterrupt(struct call *c);
 void call_end(struct call *c);

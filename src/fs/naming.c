@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "content/doc.h"
 #include "content/resolve.h"
 #include "fs/file_draft.h"
 #include "fs/linktarget.h"
@@ -213,7 +214,23 @@ int naming_remove_tag(struct node *dir, struct repo *repo, const char *tag,
 	r = resolve_tag(repo, tag, w, &res);
 	if (r == -ENOENT)
 		return discard(dir, repo, tag);
-	return r < 0 ? r : tagging_remove(o, repo, tag, w);
+	if (r == 0)
+		r = tagging_remove(o, repo, tag, w);
+	/* Or what is being written would be found there. */
+	if (r == 0)
+		(void)discard(dir, repo, tag);
+	return r;
+}
+
+static bool is_published(struct repo *repo, const struct digest *d,
+			 struct wait *w)
+{
+	struct doc *doc;
+
+	if (doc_fetch(repo, d, w, &doc) < 0)
+		return false;
+	doc_unref(doc);
+	return true;
 }
 
 int naming_remove_digest(struct node *dir, struct repo *repo,
@@ -227,7 +244,8 @@ int naming_remove_digest(struct node *dir, struct repo *repo,
 		return -EROFS;
 	digest_format(d, text);
 	r = tagging_remove_manifest(o, repo, d, w);
-	if (r == 0 || r == -ENOENT || r == -EPERM) {
+	if (r == 0 || r == -ENOENT ||
+	    (r == -EPERM && !is_published(repo, d, w))) {
 		int gone = discard(dir, repo, text);
 
 		if (r != 0 && gone == 0)

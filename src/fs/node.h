@@ -142,7 +142,7 @@ struct node_ops {
 	int (*symlink)(struct node *dir, const char *name, const char *target,
 		       struct wait *w, struct node **ret);
 	int (*link)(struct node *dir, const char *name, struct node *from,
-		    struct node **ret);
+		    struct wait *w, struct node **ret);
 	int (*unlink)(struct node *dir, const char *name, struct wait *w);
 	int (*rmdir)(struct node *dir, const char *name, struct wait *w);
 	/* With `keep` nothing may have the new name yet. */

@@ -64,16 +64,44 @@ static ssize_t handle_read(struct call *c, struct handle *h, char *buf,
 			   size_t size, uint64_t off)
 {
 	if (h->writer)
-		return writer_read(h->writer, buf, size, off);
+		return writer_read(h->writer, buf, size, off, NULL);
 	if (h->no_data)
 		return -EBADF;
 	return c->node->ops->read(c->node, h->data, buf, size, off, &c->wait);
+}
+
+static void reply_read(struct call *c, const char *buf, ssize_t n)
+{
+	fuse_ino_t ino = c->node->id;
+	struct fuse_session *session = c->fs->session;
+
+	if (n < 0) {
+		call_fail(c, (int)n);
+		/* Pages of it that were served before it was found out. */
+		if (n == -EBADMSG)
+			fuse_lowlevel_notify_inval_inode(session, ino, 0, 0);
+		return;
+	}
+	call_uninterrupt(c);
+	fuse_reply_buf(c->req, buf, (size_t)n);
+	call_end(c);
+}
+
+/* What somebody writes, and is busy with. */
+static void run_read(struct deed *d)
+{
+	struct call *c = &d->call;
+	ssize_t n;
+
+	n = writer_read(d->handle->writer, d->bytes, d->len, d->at, &c->wait);
+	reply_read(c, d->bytes, n);
 }
 
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	     struct fuse_file_info *fi)
 {
 	autofree char *buf = NULL;
+	struct deed *d;
 	struct call c;
 	ssize_t n;
 
@@ -85,17 +113,16 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		n = -ENOMEM;
 	else
 		n = handle_read(&c, handle_of(fi), buf, size, (uint64_t)off);
-	if (n < 0) {
-		call_fail(&c, (int)n);
-		/* Pages of it that were served before it was found out. */
-		if (n == -EBADMSG)
-			fuse_lowlevel_notify_inval_inode(c.fs->session, ino, 0,
-							 0);
+	if (n != -EINPROGRESS) {
+		reply_read(&c, buf, n);
 		return;
 	}
-	call_uninterrupt(&c);
-	fuse_reply_buf(req, buf, (size_t)n);
-	call_end(&c);
+	if (deed_from(&c, run_read, NULL, size, &d) < 0)
+		return;
+	d->bytes = steal(&buf);
+	d->handle = handle_of(fi);
+	d->at = (uint64_t)off;
+	deed_start(d);
 }
 
 /* --- what commits --- */

@@ -88,23 +88,34 @@ void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent,
 	deed_start(d);
 }
 
+static void run_link(struct deed *d)
+{
+	struct call *c = &d->call;
+	const struct node_ops *ops = c->node->ops;
+	struct node *made = NULL;
+	int r;
+
+	r = check_name(d->name);
+	if (r == 0)
+		r = ops->link ? ops->link(c->node, d->name, d->to, &c->wait,
+					  &made)
+			      : -EPERM;
+	reply_made(c, made, r);
+}
+
 void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent,
 	     const char *name)
 {
-	struct node *made = NULL, *from;
-	struct call c;
-	int r;
+	struct deed *d;
 
-	if (!call_begin(&c, req, parent))
+	if (deed_new(req, parent, run_link, name, NULL, &d) < 0)
 		return;
-	from = inode_get(c.fs->inodes, ino);
-	r = from ? check_name(name) : -ESTALE;
-	if (r == 0)
-		r = c.node->ops->link
-			    ? c.node->ops->link(c.node, name, from, &made)
-			    : -EPERM;
-	inode_put(c.fs->inodes, from);
-	reply_made(&c, made, r);
+	d->naming = true;
+	d->to = inode_get(d->call.fs->inodes, ino);
+	if (!d->to)
+		deed_refuse(d, -ESTALE);
+	else
+		deed_start(d);
 }
 
 /* --- removing and renaming --- */

@@ -103,10 +103,31 @@ static int begin_anew(struct call *c, struct handle *h)
 	return 0;
 }
 
+static void reply_written(struct call *c, ssize_t n)
+{
+	if (n < 0) {
+		call_fail(c, (int)n);
+		return;
+	}
+	call_uninterrupt(c);
+	fuse_reply_write(c->req, (size_t)n);
+	call_end(c);
+}
+
+static void run_write(struct deed *d)
+{
+	struct call *c = &d->call;
+	int r;
+
+	r = writer_write(d->handle->writer, d->bytes, d->len, d->at, &c->wait);
+	reply_written(c, r < 0 ? r : (ssize_t)d->len);
+}
+
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
 	      off_t off, struct fuse_file_info *fi)
 {
 	struct handle *h = handle_of(fi);
+	struct deed *d;
 	struct call c;
 	int r = 0;
 
@@ -115,14 +136,16 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
 	if (!h->writer)
 		r = off == 0 ? begin_anew(&c, h) : -EPERM;
 	if (r == 0)
-		r = writer_write(h->writer, buf, size, (uint64_t)off);
-	if (r < 0) {
-		call_fail(&c, r);
+		r = writer_write(h->writer, buf, size, (uint64_t)off, NULL);
+	if (r != -EINPROGRESS) {
+		reply_written(&c, r < 0 ? r : (ssize_t)size);
 		return;
 	}
-	call_uninterrupt(&c);
-	fuse_reply_write(req, size);
-	call_end(&c);
+	if (deed_from(&c, run_write, buf, size, &d) < 0)
+		return;
+	d->handle = h;
+	d->at = (uint64_t)off;
+	deed_start(d);
 }
 
 static ssize_t copy_range(struct call *c, struct node *from, struct handle *to,
@@ -136,7 +159,16 @@ static ssize_t copy_range(struct call *c, struct node *from, struct handle *to,
 	if (r < 0)
 		return r;
 	copy->tid = c->wait.tid;
-	return writer_copy(to->writer, copy);
+	return writer_copy(to->writer, copy, &c->wait);
+}
+
+static void run_copy(struct deed *d)
+{
+	struct writer_copy copy = {
+		.src_off = d->source_at, .off = d->at, .len = d->len};
+	struct call *c = &d->call;
+
+	reply_written(c, copy_range(c, d->source->node, d->handle, &copy));
 }
 
 void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
@@ -144,25 +176,18 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 			off_t off_out, struct fuse_file_info *fi_out,
 			size_t len, int flags)
 {
-	struct writer_copy copy = {.src_off = (uint64_t)off_in,
-				   .off = (uint64_t)off_out,
-				   .len = len};
-	struct handle *from = handle_of(fi_in);
-	struct call c;
-	ssize_t n;
+	struct deed *d;
 
 	(void)ino_in;
 	(void)flags;
-	if (!call_begin(&c, req, ino_out))
+	if (deed_new(req, ino_out, run_copy, NULL, NULL, &d) < 0)
 		return;
-	n = copy_range(&c, from->node, handle_of(fi_out), &copy);
-	if (n < 0) {
-		call_fail(&c, (int)n);
-		return;
-	}
-	call_uninterrupt(&c);
-	fuse_reply_write(req, (size_t)n);
-	call_end(&c);
+	d->source = handle_of(fi_in);
+	d->source_at = (uint64_t)off_in;
+	d->handle = handle_of(fi_out);
+	d->at = (uint64_t)off_out;
+	d->len = len;
+	deed_start(d);
 }
 
 /* --- attributes --- */
@@ -181,7 +206,7 @@ static int truncate_name(struct call *c, uint64_t size)
 		return r;
 	if (!w)
 		return -EPERM;
-	r = writer_truncate(w, size);
+	r = writer_truncate(w, size, &c->wait);
 	if (r == 0)
 		r = writer_flush(w, c->wait.tid, &c->wait);
 	writer_close(w);
@@ -200,7 +225,7 @@ static int set_size(struct call *c, struct handle *h, uint64_t size,
 	if (r < 0)
 		return r;
 	if (h && h->writer)
-		return writer_truncate(h->writer, size);
+		return writer_truncate(h->writer, size, &c->wait);
 	return truncate_name(c, size);
 }
 
@@ -238,7 +263,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	d->size = (uint64_t)attr->st_size;
 	if (!d->call.node->ops->settable)
 		deed_refuse(d, -EPERM);
-	else if (d->has_size && !(d->handle && d->handle->writer))
+	else if (d->has_size)
 		deed_start(d);
 	else
 		deed_now(d);

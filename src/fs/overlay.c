@@ -304,7 +304,7 @@ int overlay_create(struct node *dir, const char *name, const struct opening *o,
 }
 
 int overlay_link(struct node *dir, const char *name, struct node *from,
-		 struct node **ret)
+		 struct wait *w, struct node **ret)
 {
 	autoptr(draft) d = NULL;
 	autostr old_path = {0}, path = {0};
@@ -317,7 +317,7 @@ int overlay_link(struct node *dir, const char *name, struct node *from,
 	if (r == 0)
 		r = locate(from, NULL, &old_path, &(struct node *){NULL});
 	if (r == 0)
-		r = draft_link(d, old_path.buf, path.buf);
+		r = draft_link(d, old_path.buf, path.buf, w);
 	if (r == 0)
 		r = draft_stat(d, path.buf, &st);
 	if (r < 0)
@@ -481,8 +481,7 @@ int overlay_sync(struct node *dir, struct wait *w)
 	if (!top || !o || node_options(dir)->read_only)
 		return 0;
 	r = overlay_find(dir, dir_image_repo(top), dir_image_name(top), &d);
-	r = r == 0 ? draft_sync(d, w) : 0;
-	return r < 0 ? r
-		     : pending_sync(o, dir_image_repo(top), dir_image_name(top),
-				    w);
+	return r == 0 ? draft_sync(d, w)
+		      : pending_sync(o, dir_image_repo(top),
+				     dir_image_name(top), w);
 }

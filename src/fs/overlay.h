@@ -35,7 +35,7 @@ int overlay_mkdir(struct node *dir, const char *name, pid_t tid,
 int overlay_symlink(struct node *dir, const char *name, const char *target,
 		    struct wait *w, struct node **ret);
 int overlay_link(struct node *dir, const char *name, struct node *from,
-		 struct node **ret);
+		 struct wait *w, struct node **ret);
 int overlay_unlink(struct node *dir, const char *name, struct wait *w);
 int overlay_rmdir(struct node *dir, const char *name, struct wait *w);
 int overlay_rename(struct node *dir, const char *name, struct node *to,

@@ -82,6 +82,7 @@ static void *stop_main(void *arg)
 		;
 	/* Also when it was unmounted: files may just have been closed. */
 	drain(fs->outbox);
+	atomic_store(&fs->broken_off, outbox_busy(fs->outbox));
 	wait_quit();
 	fuse_session_exit(fs->session);
 	/* Until it has heard of it: it may have looked just before. */

@@ -27,6 +27,7 @@ struct choice {
 	const char *name;
 	bool is_digest;
 	struct digest digest; /* of the name, if it is one */
+	bool has_named;	      /* one of the entries is named so */
 };
 
 /* A set of entries: those of one digest count once. */
@@ -67,6 +68,20 @@ static bool is_named(const struct choice *c, const struct descriptor *d)
 		return digest_equal(&d->digest, &c->digest);
 	return text_names(descriptor_annotation(d, REF_NAME), c->name) ||
 	       text_names(descriptor_annotation(d, FULL_NAME), c->name);
+}
+
+/* An image that has a name of its own is not meant where another bears this. */
+static bool names_another(const struct choice *c, const struct descriptor *d)
+{
+	if (is_named(c, d))
+		return false;
+	return c->is_digest || descriptor_annotation(d, REF_NAME) ||
+	       descriptor_annotation(d, FULL_NAME);
+}
+
+static bool is_new_and_meant(const struct choice *c, const struct descriptor *d)
+{
+	return is_new(c, d) && !(c->has_named && names_another(c, d));
 }
 
 static bool is_new_and_named(const struct choice *c, const struct descriptor *d)
@@ -142,16 +157,18 @@ static int name_them(const struct choice *c, struct str *why)
 }
 
 /* 1: *ret is meant; 0: the file itself is; -EINVAL. */
-static int decide(const struct choice *c, struct str *why,
+static int decide(struct choice *c, struct str *why,
 		  const struct descriptor **ret)
 {
-	const struct choice before = {.index = c->old,
-				      .name = c->name,
-				      .is_digest = c->is_digest,
-				      .digest = c->digest};
+	struct choice before = {.index = c->old,
+				.name = c->name,
+				.is_digest = c->is_digest,
+				.digest = c->digest};
 	const struct descriptor *was;
-	int fresh = count(c, is_new, ret);
+	int fresh;
 
+	c->has_named = count(c, is_named, ret) > 0;
+	fresh = count(c, is_new_and_meant, ret);
 	if (fresh == 1 || count(c, is_any, ret) == 1)
 		return 1;
 	if (count(c, fresh ? is_new_and_named : is_named, ret) == 1)

@@ -242,8 +242,9 @@ static int walk_blob(struct walk *k, const struct descriptor *d, bool required)
 		r = find_feed(k, &d->digest, &b.feed);
 	if (r < 0 && r != -ENOENT)
 		return r;
-	/* Layers that may not be distributed are as a rule elsewhere. */
-	if (d->urls_len > 0 ||
+	/* Layers that may not be distributed are where their urls say; the urls
+	 * of all others are only one more place. */
+	if (d->urls_len > 0 &&
 	    mediatype_class(d->mediatype) == MEDIATYPE_FOREIGN)
 		required = false;
 	if (!b.feed && !required)

@@ -114,7 +114,8 @@ static void draft_unlist(struct drafts *t, struct draft *d)
 /* Both locks are held. */
 static bool draft_is_over(const struct draft *d)
 {
-	return d->writers == 0 && !d->made && map_len(d->entries) == 0;
+	return d->writers == 0 && !d->made && !d->failed &&
+	       map_len(d->entries) == 0;
 }
 
 static bool draft_lock_is_over(struct draft *d)
@@ -169,7 +170,7 @@ static bool draft_is_rest(struct draft *d)
 	const struct draft_entry *e;
 	size_t pos = 0;
 
-	if (d->made)
+	if (d->made || d->failed)
 		return false;
 	while ((e = map_next(d->entries, &pos, NULL))) {
 		struct digest ignored;
@@ -386,6 +387,7 @@ void draft_discard(struct draft *d)
 	draft_clear(d);
 	d->pending = d->acknowledged = false;
 	d->made = false;
+	d->failed = 0;
 	pthread_mutex_unlock(&d->lock);
 	pthread_mutex_lock(&t->lock);
 	listed = d->listed;

@@ -67,7 +67,8 @@ int draft_read(struct draft *d, const char *path, struct feed **ret);
 
 int draft_mkdir(struct draft *d, const char *path, pid_t tid);
 int draft_symlink(struct draft *d, const char *path, const char *target);
-int draft_link(struct draft *d, const char *from, const char *to);
+int draft_link(struct draft *d, const char *from, const char *to,
+	       struct wait *w);
 /* -ENOENT: not of the draft (whatever the published image has).  -ENOTEMPTY. */
 int draft_unlink(struct draft *d, const char *path);
 int draft_rmdir(struct draft *d, const char *path);
@@ -83,8 +84,9 @@ int draft_write(struct draft *d, const char *path, bool truncate, pid_t tid,
  * draft, if there is one. */
 void draft_published(struct outbox *o, struct repo *r, const char *name,
 		     const struct digest *root);
-/* The barrier: 0 once what was written here is published; else what is in the
- * way, -EIO if something is missing (recorded which). */
+/* The barrier: 0 once all that was written here is published; else how the last
+ * image was refused, or -EIO for what no image has (recorded which).  Waits for
+ * a publication that is under way. */
 int draft_sync(struct draft *d, struct wait *w);
 /* Forgets all of it, and what is pending under this name. */
 void draft_discard(struct draft *d);

@@ -170,6 +170,37 @@ static int become_pending(struct draft_image *c, const struct publication *p,
 	return 0;
 }
 
+/* One that was closed with success in here: nobody is going to write it again,
+ * so the image would be pending for ever. */
+static const char *find_lost(struct draft *d, const struct string_list *missing)
+{
+	const struct draft_entry *e;
+	struct digest digest;
+	char path[160];
+
+	autolock(&d->lock);
+	for (size_t i = 0; i < missing->len; i++) {
+		if (digest_parse(missing->v[i], &digest) < 0)
+			continue;
+		draft_name_blob(&digest, path);
+		e = draft_entry_find(d, path);
+		if (e && e->confirmed)
+			return missing->v[i];
+	}
+	return NULL;
+}
+
+static int report_lost(struct draft *d, const char *digest)
+{
+	autofree char *object = draft_object(d, "index.json");
+
+	if (!object)
+		return -ENOMEM;
+	return outbox_fault(d->o, d->repo, object, -ENOENT,
+			    "the registry has lost what it confirmed: %s",
+			    digest);
+}
+
 static struct repo *copied_from(struct draft *d)
 {
 	autolock(&d->lock);
@@ -190,9 +221,13 @@ static int publish_root(struct draft_image *c, struct wait *w,
 				.from = from};
 	autostrings missing = {0};
 	struct publish_docs docs = {0};
+	const char *lost;
 	int r;
 
 	r = publish(&p, w, &missing, &docs);
+	lost = r == -EAGAIN ? find_lost(c->d, &missing) : NULL;
+	if (lost)
+		r = report_lost(c->d, lost);
 	if (r == -EAGAIN) {
 		r = become_pending(c, &p, &missing, &docs);
 		publish_docs_done(&docs);
@@ -210,6 +245,17 @@ static int publish_root(struct draft_image *c, struct wait *w,
 	return draft_image_leave(c, true);
 }
 
+static int report_large(const struct draft_image *c)
+{
+	autofree char *object = draft_object(c->d, c->kind == DRAFT_NAME_INDEX
+							   ? "index.json"
+							   : "manifest.json");
+
+	return object ? outbox_fault(c->d->o, c->d->repo, object, -EFBIG,
+				     "over %zu bytes", MANIFEST_BYTES_MAX)
+		      : -ENOMEM;
+}
+
 static int commit_root(struct draft_image *c, struct wait *w,
 		       enum draft_root *ret)
 {
@@ -217,6 +263,8 @@ static int commit_root(struct draft_image *c, struct wait *w,
 
 	*ret = DRAFT_ROOT_KEPT;
 	r = feed_read_whole(c->feed, MANIFEST_BYTES_MAX, &c->bytes, &c->len);
+	if (r == -EFBIG)
+		return report_large(c);
 	if (r < 0)
 		return r;
 	r = draft_image_choose(c, w);
@@ -237,11 +285,19 @@ int draft_commit_root(struct draft *d, enum draft_name kind, struct feed *f,
 	if (r < 0)
 		return r;
 	r = commit_root(&c, w, &become);
+	draft_note_root(d, r);
 	leave(d);
 	draft_image_done(&c);
 	if (r == 0)
 		*ret = become;
 	return r;
+}
+
+void draft_note_root(struct draft *d, int error)
+{
+	autolock(&d->lock);
+	/* A caller that was interrupted is not the one who asks. */
+	d->failed = error == -EINTR ? -EIO : error;
 }
 
 int draft_keep_root(struct draft *d, struct draft_entry *e,

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "push/draft_private.h"
+#include "push/outbox_private.h"
 #include "util/clock.h"
 
 static void entry_free(struct draft_entry *e)
@@ -129,13 +130,23 @@ static int entry_new(struct draft *d, const char *path, mode_t type,
 	return 0;
 }
 
+static int report_full(struct draft *d)
+{
+	autofree char *object = draft_object(d, "");
+
+	return object ? outbox_fault(d->o, d->repo, object, -ENOSPC,
+				     "more than %d files for one image",
+				     DRAFT_ENTRIES_MAX)
+		      : -ENOMEM;
+}
+
 /* It comes (back) to its path. */
 static int entry_link(struct draft *d, struct draft_entry *e)
 {
 	int r;
 
 	if (map_len(d->entries) >= DRAFT_ENTRIES_MAX)
-		return -ENOSPC;
+		return report_full(d);
 	r = need_parent(d, e->path);
 	if (r < 0)
 		return r;

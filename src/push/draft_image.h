@@ -20,6 +20,12 @@ void draft_image_done(struct draft_image *i);
 int draft_image_choose(struct draft_image *i, struct wait *w);
 /* As publication.find: committed documents, and the file itself. */
 int draft_image_find(void *arg, const struct digest *d, struct feed **ret);
+/*
+ * All that this document references, and it itself, as paths.  With a wait the
+ * registry is asked for documents that are not at hand.
+ */
+int draft_image_closure(struct draft_image *i, struct wait *w,
+			struct map *closure);
 /* It was published.  `index`: and nothing that was written to index.json later
  * is waiting. */
 int draft_image_leave(struct draft_image *i, bool index);

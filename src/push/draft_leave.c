@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "content/doc.h"
 #include "oci/manifest.h"
 #include "push/draft_image.h"
 
@@ -21,48 +22,84 @@ static int mark(struct map *closure, const struct digest *digest)
 	return map_put(closure, path, closure, NULL);
 }
 
-static int walk(struct draft_image *c, const struct digest *digest,
-		unsigned depth, struct map *closure);
+struct closure_walk {
+	struct draft_image *image;
+	struct wait *wait; /* or NULL */
+	struct map *closure;
+};
 
-static int walk_children(struct draft_image *c, const struct manifest *m,
-			 unsigned depth, struct map *closure)
+static int walk(const struct closure_walk *c, const struct digest *digest,
+		unsigned depth);
+
+static int walk_children(const struct closure_walk *c, const struct manifest *m,
+			 unsigned depth)
 {
 	int r = 0;
 
 	if (m->class == MEDIATYPE_MANIFEST)
-		r = mark(closure, &m->config.digest);
+		r = mark(c->closure, &m->config.digest);
 	for (size_t i = 0; r == 0 && i < m->children_len; i++) {
 		const struct digest *child = &m->children[i].digest;
 
-		r = m->class == MEDIATYPE_INDEX
-			    ? walk(c, child, depth + 1, closure)
-			    : mark(closure, child);
+		r = m->class == MEDIATYPE_INDEX ? walk(c, child, depth + 1)
+						: mark(c->closure, child);
 	}
 	return r;
 }
 
-/* All that the image references, as far as its documents are at hand. */
-static int walk(struct draft_image *c, const struct digest *digest,
-		unsigned depth, struct map *closure)
+static int walk_at_hand(const struct closure_walk *c, struct feed *f,
+			const struct digest *digest, unsigned depth)
 {
 	autoptr(manifest) m = NULL;
-	autoptr(feed) f = NULL;
 	autofree char *bytes = NULL;
-	char path[160];
 	size_t len;
+
+	if (feed_read_whole(f, MANIFEST_BYTES_MAX, &bytes, &len) < 0 ||
+	    manifest_parse(bytes, len, "", digest->alg, &m, NULL) < 0)
+		return 0;
+	return walk_children(c, m, depth);
+}
+
+static int walk_registry(const struct closure_walk *c,
+			 const struct digest *digest, unsigned depth)
+{
+	struct doc *doc = NULL;
+	int r;
+
+	r = doc_fetch(c->image->d->repo, digest, c->wait, &doc);
+	if (r < 0)
+		return r;
+	r = walk_children(c, doc_manifest(doc), depth);
+	doc_unref(doc);
+	return r;
+}
+
+/* All that the image references, as far as its documents are at hand. */
+static int walk(const struct closure_walk *c, const struct digest *digest,
+		unsigned depth)
+{
+	autoptr(feed) f = NULL;
+	char path[160];
 	int r;
 
 	draft_name_blob(digest, path);
-	if (depth > MANIFEST_DEPTH_MAX || map_find(closure, path))
+	if (depth > MANIFEST_DEPTH_MAX || map_find(c->closure, path))
 		return 0;
-	r = mark(closure, digest);
+	r = mark(c->closure, digest);
 	if (r < 0)
 		return r;
-	if (draft_image_find(c, digest, &f) < 0 ||
-	    feed_read_whole(f, MANIFEST_BYTES_MAX, &bytes, &len) < 0 ||
-	    manifest_parse(bytes, len, "", digest->alg, &m, NULL) < 0)
-		return 0;
-	return walk_children(c, m, depth, closure);
+	if (draft_image_find(c->image, digest, &f) == 0)
+		return walk_at_hand(c, f, digest, depth);
+	return c->wait ? walk_registry(c, digest, depth) : 0;
+}
+
+int draft_image_closure(struct draft_image *i, struct wait *w,
+			struct map *closure)
+{
+	const struct closure_walk c = {
+		.image = i, .wait = w, .closure = closure};
+
+	return walk(&c, &i->digest, 0);
 }
 
 /* May this entry go? */
@@ -151,7 +188,7 @@ int draft_image_leave(struct draft_image *c, bool index)
 	r = map_new(&closure);
 	if (r < 0)
 		return r;
-	r = walk(c, &c->digest, 0, closure);
+	r = draft_image_closure(c, NULL, closure);
 	if (r == 0)
 		clear_published(c->d, closure, index);
 	map_free(closure, NULL);

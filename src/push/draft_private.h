@@ -72,6 +72,7 @@ struct draft {
 	bool publishing;   /* one at a time, so that the last one written wins
 			    */
 	bool pending;	   /* `root` is */
+	int failed;	   /* how the last one written was refused; or 0 */
 	struct digest root;
 	struct repo *from; /* where blobs were copied from, or NULL */
 	pid_t maker;	   /* who made directories here */
@@ -145,6 +146,9 @@ enum draft_root {
 /* index.json or manifest.json. */
 int draft_commit_root(struct draft *d, enum draft_name kind, struct feed *f,
 		      struct wait *w, enum draft_root *ret);
+/* The last index.json or manifest.json that was written has failed, or (0) not.
+ */
+void draft_note_root(struct draft *d, int error);
 /* What has become of it: the entry has its bytes until it is published. */
 int draft_keep_root(struct draft *d, struct draft_entry *e,
 		    const struct draft_outcome *out, enum draft_root become);

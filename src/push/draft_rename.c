@@ -297,11 +297,10 @@ int draft_rename(struct draft *d, const char *from, const char *to, bool keep,
 	return make_change(&c, w);
 }
 
-int draft_link(struct draft *d, const char *from, const char *to)
+int draft_link(struct draft *d, const char *from, const char *to,
+	       struct wait *w)
 {
 	struct change c = {.d = d, .from = from, .to = to, .link = true};
-	struct wait w;
 
-	wait_init(&w, d->o->times.commit_budget, 0);
-	return make_change(&c, &w);
+	return make_change(&c, w);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "push/gate.h"
 #include "push/outbox_private.h"
 #include "push/pending.h"
 #include "store/stage.h"
@@ -26,7 +27,9 @@ int outbox_new(const struct outbox_config *cfg, struct outbox **ret)
 	atomic_init(&o->draining, false);
 	atomic_init(&o->writers, 0);
 	atomic_init(&o->publications, 0);
-	r = uploads_new(o, &o->uploads);
+	r = gates_new(&o->gates);
+	if (r == 0)
+		r = uploads_new(o, &o->uploads);
 	if (r == 0)
 		r = drafts_new(o, &o->drafts);
 	if (r == 0)
@@ -50,6 +53,7 @@ void outbox_free(struct outbox *o)
 	pendings_free(o->pendings);
 	drafts_free(o->drafts);
 	uploads_free(o->uploads);
+	gates_free(o->gates);
 	free(o);
 }
 

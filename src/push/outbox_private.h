@@ -8,6 +8,7 @@
 #include "util/map.h"
 
 struct drafts;
+struct gates;
 struct leftovers;
 struct pendings;
 struct uploads;
@@ -19,6 +20,7 @@ struct outbox {
 	struct store *store;
 	struct journal *journal;
 	struct option_times times;
+	struct gates *gates;
 	struct uploads *uploads;
 	struct drafts *drafts;
 	struct pendings *pendings;

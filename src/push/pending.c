@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "push/gate.h"
 #include "push/publish_private.h"
 #include "util/auto.h"
 #include "util/clock.h"
@@ -126,6 +127,7 @@ int pending_enlist(struct pendings *p, struct pending *e)
 		return r;
 	list_push_back(&p->list, &e->node);
 	atomic_fetch_add(&p->len, 1);
+	pthread_cond_broadcast(&p->changed); /* it may be due */
 	return 0;
 }
 
@@ -176,15 +178,25 @@ void pending_snapshot_done(struct pendings *p, struct pending_snapshot *s)
 int pending_remove(struct pending *e)
 {
 	struct pendings *p = e->pendings;
-	bool gone;
+	int r;
 
 	{
 		autolock(&p->lock);
-		gone = e->gone;
-		if (!gone)
-			pending_delist(e);
+		if (e->gone)
+			return 0;
+		e->superseded = true;
 	}
-	return gone ? 0 : journal_remove(p->outbox->journal, e->id);
+	r = journal_remove(p->outbox->journal, e->id);
+	autolock(&p->lock);
+	if (e->gone)
+		return 0;
+	if (r == 0) {
+		pending_delist(e);
+		return 0;
+	}
+	e->due_ms = pending_next_try(e->tries++);
+	pthread_cond_broadcast(&p->changed);
+	return r;
 }
 
 static bool entry_match(const struct pending *e, const void *arg)
@@ -201,6 +213,8 @@ int pending_drop(struct outbox *o, const char *entry)
 	if (r < 0)
 		return r;
 	r = s.len > 0 ? pending_remove(s.v[0]) : -ENOENT;
+	if (s.len > 0)
+		gate_pass(o, s.v[0]->host, s.v[0]->repository, s.v[0]->name);
 	pending_snapshot_done(o->pendings, &s);
 	return r;
 }
@@ -237,7 +251,9 @@ static int print_state(const struct pending *e, struct str *out)
 		r = str_addf(out, "error: %s%s%s\n", strerror(e->error),
 			     e->text && e->text[0] ? ": " : "",
 			     e->text ? e->text : "");
-	if (r == 0 && e->busy)
+	if (r == 0 && e->superseded)
+		r = str_add(out, "state: will not be published any more\n");
+	else if (r == 0 && e->busy)
 		r = str_add(out, "state: being published\n");
 	else if (r == 0 && !e->tried && !e->error)
 		r = str_add(out, "state: not tried since the start\n");

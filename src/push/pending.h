@@ -16,7 +16,8 @@ void pendings_free(struct pendings *p);
 int pendings_start(struct pendings *p);
 size_t pendings_count(struct pendings *p);
 
-/* Durable on return.  An older one of the same name and root is replaced. */
+/* Durable on return.  Older ones of the same name are replaced.  Asks the
+ * registry what the name means now. */
 int pending_add(const struct publication *p, const struct string_list *missing,
 		const struct publish_docs *docs);
 /*
@@ -31,7 +32,8 @@ int pending_poke(struct outbox *o, struct repo *r, const struct digest *d,
  * recorded); or why the registry refused. */
 int pending_sync(struct outbox *o, struct repo *r, const char *name,
 		 struct wait *w);
-/* Forgets those of this name, or (pending_drop) the one shown as `entry`. */
+/* Forgets those of this name, or (pending_drop) the one shown as `entry`; one
+ * that is just being put is waited for.  Not for who is in the name's gate. */
 void pending_forget(struct outbox *o, struct repo *r, const char *name);
 int pending_drop(struct outbox *o, const char *entry);
 

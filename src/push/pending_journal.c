@@ -26,6 +26,8 @@ int pending_from_image(struct pendings *p, const struct journal_image *i,
 			      .name = strdup(i->name),
 			      .mediatype = strdup(i->mediatype),
 			      .root = i->root,
+			      .before = i->before,
+			      .was = i->was,
 			      .wall = i->wall,
 			      .error = i->error,
 			      .text = strdup(i->text ? i->text : "")};
@@ -39,6 +41,20 @@ int pending_from_image(struct pendings *p, const struct journal_image *i,
 	return 0;
 }
 
+/* Lock held.  A run that ended between writing the newer and removing the
+ * older: the thread does it. */
+static void supersede_elders(struct pendings *p, const struct pending *than)
+{
+	list_for(n, &p->list) {
+		struct pending *e = container_of(n, struct pending, node);
+
+		if (e->id < than->id && strcmp(e->name, than->name) == 0 &&
+		    strcmp(e->repository, than->repository) == 0 &&
+		    strcmp(e->host, than->host) == 0)
+			e->superseded = true;
+	}
+}
+
 static int load_one(void *arg, const struct journal_image *i)
 {
 	struct pendings *p = arg;
@@ -49,6 +65,7 @@ static int load_one(void *arg, const struct journal_image *i)
 	if (r < 0)
 		return r;
 	autolock(&p->lock);
+	supersede_elders(p, e);
 	pending_make_due(e);
 	r = pending_enlist(p, e);
 	if (r < 0)
@@ -62,6 +79,7 @@ int pending_load_all(struct pendings *p)
 }
 
 int pending_insert(struct pendings *p, const struct publication *pub,
+		   const struct pending_past *past,
 		   const struct publish_docs *docs, struct pending **ret)
 {
 	struct journal_image i = {
@@ -70,6 +88,8 @@ int pending_insert(struct pendings *p, const struct publication *pub,
 		.name = pub->name,
 		.root = *pub->root,
 		.mediatype = pub->mediatype ? pub->mediatype : "",
+		.before = past->before,
+		.was = past->was,
 		.wall = clock_wall(),
 		.text = "",
 	};
@@ -135,6 +155,8 @@ int pending_load_docs(const struct pending *e, struct publish_docs *ret)
 	int r;
 
 	r = journal_documents(j, e->id, load_document, &l);
+	if (r == -EBADMSG)
+		r = 0;
 	*ret = (struct publish_docs){.v = l.docs.v, .len = l.docs.len};
 	if (r < 0)
 		publish_docs_done(ret);

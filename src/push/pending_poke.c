@@ -5,16 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "push/gate.h"
 #include "push/pending_private.h"
 #include "push/publish_private.h"
+#include "registry/fetch.h"
 #include "util/auto.h"
 
 #define TOLD_MISSING_MAX 3
 
 struct key {
 	const char *host, *repository;
-	const char *name;	   /* NULL: any */
-	const struct digest *root; /* NULL: any */
+	const char *name; /* NULL: any */
 };
 
 static bool key_match(const struct pending *e, const void *arg)
@@ -23,50 +24,156 @@ static bool key_match(const struct pending *e, const void *arg)
 
 	return strcmp(e->host, k->host) == 0 &&
 	       strcmp(e->repository, k->repository) == 0 &&
-	       (!k->name || strcmp(e->name, k->name) == 0) &&
-	       (!k->root || digest_equal(&e->root, k->root));
+	       (!k->name || strcmp(e->name, k->name) == 0);
 }
 
 /* --- what comes --- */
 
-/* It is there already: what it lacks is added to it, and it is tried again. */
-static int pending_renew(struct pending *e, const struct publish_docs *docs)
+static bool missing_take(struct pending *e, const char *text)
 {
-	struct publish_docs old;
+	struct string_list *l = &e->missing;
+
+	for (size_t i = 0; i < l->len; i++) {
+		if (strcmp(l->v[i], text) != 0)
+			continue;
+		free(l->v[i]);
+		l->v[i] = l->v[--l->len];
+		return true;
+	}
+	return false;
+}
+
+/* What a name means that the registry does not tell is not known. */
+static int ask_past(const struct publication *pub, struct wait *w,
+		    struct pending_past *ret)
+{
+	struct fetch_resolved now = {.manifest = NULL};
+	struct digest d;
 	int r;
 
-	r = pending_load_docs(e, &old);
-	if (r < 0)
-		return r;
-	r = pending_save_docs(e, docs, &old);
-	publish_docs_done(&old);
-	autolock(&e->pendings->lock);
-	if (e->gone)
-		return 0; /* published, just now */
+	*ret = (struct pending_past){.before = JOURNAL_BEFORE_UNKNOWN};
+	if (digest_parse(pub->name, &d) == 0)
+		return 0;
+	r = fetch_resolve(repo_registry(pub->repo), repo_name(pub->repo),
+			  pub->name, w, &now);
+	manifest_free(now.manifest);
+	if (r == -ENOENT)
+		ret->before = JOURNAL_BEFORE_NOTHING;
+	else if (r == 0)
+		*ret = (struct pending_past){.before = JOURNAL_BEFORE_IMAGE,
+					     .was = now.digest};
+	return r == -ENOMEM || r == -EINTR ? r : 0;
+}
+
+static int docs_lend(struct publish_docs *all, const struct publish_docs *v)
+{
+	struct manifest **more;
+
+	if (!v || v->len == 0)
+		return 0;
+	more = realloc(all->v, (all->len + v->len) * sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	all->v = more;
+	memcpy(all->v + all->len, v->v, v->len * sizeof(*more));
+	all->len += v->len;
+	return 0;
+}
+
+/* With what was kept for the same image before: it may not be at hand now. */
+static int insert_with(struct pendings *p, const struct publication *pub,
+		       const struct pending_past *past,
+		       const struct publish_docs *docs,
+		       const struct publish_docs *old, struct pending **ret)
+{
+	struct publish_docs all = {.v = NULL};
+	int r;
+
+	r = docs_lend(&all, old);
 	if (r == 0)
-		pending_make_due(e);
+		r = docs_lend(&all, docs);
+	if (r == 0)
+		r = pending_insert(p, pub, past, &all, ret);
+	free(all.v);
 	return r;
 }
 
-static int pending_begin(struct pendings *p, const struct publication *pub,
-			 const struct string_list *missing,
-			 const struct publish_docs *docs)
+/* What is kept is not missing, but what it names may be.  All of this is only
+ * for those who come with it: the thread finds out how it really is. */
+static void inherit(struct pending *e, const struct pending *same,
+		    const struct publish_docs *old)
 {
-	struct string_list copy = {.v = NULL};
-	struct pending *e = NULL;
+	char text[DIGEST_TEXT_MAX];
+
+	autolock(&e->pendings->lock);
+	for (size_t i = 0; i < old->len; i++) {
+		digest_format(&old->v[i]->digest, text);
+		(void)missing_take(e, text);
+	}
+	for (size_t i = 0; i < same->missing.len; i++)
+		(void)string_list_add_once(&e->missing, same->missing.v[i]);
+	e->due_ms = 1;
+}
+
+/* Nobody else has seen it yet; on failure it is undone. */
+static int note_missing(struct pending *e, const struct string_list *missing)
+{
 	int r = 0;
 
 	for (size_t i = 0; i < missing->len && r == 0; i++)
-		r = string_list_add(&copy, missing->v[i]);
-	if (r == 0)
-		r = pending_insert(p, pub, docs, &e);
+		r = string_list_add(&e->missing, missing->v[i]);
 	if (r < 0) {
-		string_list_done(&copy);
-		return r;
+		journal_remove(e->pendings->outbox->journal, e->id);
+		pending_free(e);
 	}
+	return r;
+}
+
+static int insert_new(struct pendings *p, const struct publication *pub,
+		      const struct pending_past *past,
+		      const struct publish_docs *docs,
+		      const struct string_list *missing,
+		      const struct pending_snapshot *elders,
+		      struct pending **ret)
+{
+	const struct pending *same = NULL;
+	struct publish_docs old = {.v = NULL};
+	int r = 0;
+
+	for (size_t i = 0; i < elders->len; i++)
+		if (digest_equal(&elders->v[i]->root, pub->root))
+			same = elders->v[i];
+	if (same)
+		r = pending_load_docs(same, &old);
+	if (r == 0)
+		r = insert_with(p, pub, past, docs, &old, ret);
+	if (r == 0)
+		r = note_missing(*ret, missing);
+	if (r == 0 && same)
+		inherit(*ret, same, &old);
+	publish_docs_done(&old);
+	return r;
+}
+
+/* In the gate of the name. */
+static int pending_begin(struct pendings *p, const struct publication *pub,
+			 const struct string_list *missing,
+			 const struct publish_docs *docs,
+			 const struct pending_snapshot *elders, struct wait *w)
+{
+	struct pending_past past;
+	struct pending *e = NULL;
+	int r;
+
+	r = ask_past(pub, w, &past);
+	if (r == 0)
+		r = insert_new(p, pub, &past, docs, missing, elders, &e);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < elders->len; i++)
+		pending_remove(elders->v[i]);
 	{
 		autolock(&p->lock);
-		e->missing = copy;
 		e->tried = true;
 		r = pending_enlist(p, e);
 	}
@@ -84,32 +191,24 @@ int pending_add(const struct publication *pub,
 	struct pendings *p = pub->outbox->pendings;
 	const struct key key = {.host = repo_host(pub->repo),
 				.repository = repo_name(pub->repo),
-				.name = pub->name,
-				.root = pub->root};
+				.name = pub->name};
 	struct pending_snapshot s;
+	struct gate *gate;
+	struct wait w;
 	int r;
 
-	r = pending_snapshot(p, key_match, &key, &s);
+	wait_init(&w, pub->outbox->times.commit_budget, 0);
+	r = gate_enter(pub->outbox, key.host, key.repository, key.name, &w,
+		       &gate);
 	if (r < 0)
 		return r;
-	r = s.len > 0 ? pending_renew(s.v[0], docs)
-		      : pending_begin(p, pub, missing, docs);
-	pending_snapshot_done(p, &s);
-	return r;
-}
-
-static bool missing_take(struct pending *e, const char *text)
-{
-	struct string_list *l = &e->missing;
-
-	for (size_t i = 0; i < l->len; i++) {
-		if (strcmp(l->v[i], text) != 0)
-			continue;
-		free(l->v[i]);
-		l->v[i] = l->v[--l->len];
-		return true;
+	r = pending_snapshot(p, key_match, &key, &s);
+	if (r == 0) {
+		r = pending_begin(p, pub, missing, docs, &s, &w);
+		pending_snapshot_done(p, &s);
 	}
-	return false;
+	gate_leave(gate);
+	return r;
 }
 
 /* Lock held.  1: busy with what has arrived, which is off the list. */
@@ -150,7 +249,7 @@ static int poke_one(struct pending *e, const struct digest *d,
 	r = feed ? pending_save_feed(e, d, feed) : 0;
 	lost = r < 0;
 	if (!lost && complete)
-		r = pending_try(e, w, false);
+		r = pending_try(e, w, PENDING_POKED);
 	autolock(&p->lock);
 	if (lost) /* not kept: then it is still missing */
 		string_list_add_once(&e->missing, text);
@@ -215,7 +314,7 @@ static int sync_one(struct pending *e, struct repo *repo, struct wait *w)
 	}
 	if (r != 0)
 		return r < 0 ? r : 0;
-	r = pending_try(e, w, false);
+	r = pending_try(e, w, PENDING_ASKED);
 	if (r == -EAGAIN)
 		r = tell_missing(e, repo);
 	autolock(&p->lock);
@@ -244,7 +343,8 @@ int pending_sync(struct outbox *o, struct repo *repo, const char *name,
 	return result;
 }
 
-void pending_forget(struct outbox *o, struct repo *repo, const char *name)
+/* Returns how many there were. */
+static size_t remove_all(struct outbox *o, struct repo *repo, const char *name)
 {
 	const struct key key = {.host = repo_host(repo),
 				.repository = repo_name(repo),
@@ -252,16 +352,27 @@ void pending_forget(struct outbox *o, struct repo *repo, const char *name)
 	struct pendings *p = o->pendings;
 	struct pending_snapshot s;
 
-	if (pending_snapshot(p, key_match, &key, &s) < 0 || s.len == 0)
-		return;
-	for (size_t i = 0; i < s.len; i++)
+	size_t n;
+
+	if (pending_snapshot(p, key_match, &key, &s) < 0)
+		return 0;
+	n = s.len;
+	for (size_t i = 0; i < n; i++)
 		pending_remove(s.v[i]);
 	pending_snapshot_done(p, &s);
+	return n;
+}
+
+/* What is decided already is waited for: afterwards nothing comes any more. */
+void pending_forget(struct outbox *o, struct repo *repo, const char *name)
+{
+	if (remove_all(o, repo, name) > 0)
+		gate_pass(o, repo_host(repo), repo_name(repo), name);
 }
 
 /* A later writer was faster: to show the earlier image now would turn the name
  * back. */
 void pending_superseded(struct outbox *o, struct repo *repo, const char *name)
 {
-	pending_forget(o, repo, name);
+	(void)remove_all(o, repo, name);
 }

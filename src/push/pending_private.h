@@ -7,8 +7,12 @@
  *   busy --published, or replaced meanwhile--> gone
  *   busy --something is (still) missing--> WAITING for just that
  *   busy --refused, or not reached--> WAITING, with its error; perhaps due
+ *   any --removed, or history--> superseded --its row is gone--> gone
  *
- * Invariants: an entry on the list has a row in the journal.  One thread at a
+ * Invariants: a row in the journal has an entry on the list.  What is
+ * superseded is not published any more; that is asked in the gate of its name,
+ * and acknowledged is there, too, so what is put is never older than what is
+ * known to be wanted.  One thread at a
  * time is busy with it: only that one changes its row and, after the fact, its
  * list of what is missing.  `lock` protects everything else, and is held
  * neither for the network nor for the journal.
@@ -31,11 +35,13 @@ struct pending {
 	int64_t id; /* in the journal */
 	char *host, *repository, *name, *mediatype;
 	struct digest root;
-	int64_t wall;	   /* since when */
-	char *entry;	   /* its name in `.registryfs/pending` */
-	struct repo *from; /* of the publication; or NULL */
+	int64_t wall;		    /* since when */
+	char *entry;		    /* its name in `.registryfs/pending` */
+	struct repo *from;	    /* of the publication; or NULL */
+	enum journal_before before; /* what the name meant then */
+	struct digest was;
 
-	bool busy, gone;
+	bool busy, gone, superseded;
 	bool tried; /* `missing` is what is missing */
 	struct string_list missing;
 	int error;	 /* of its last try, positive; 0: none, or missing */
@@ -73,12 +79,14 @@ int pending_enlist(struct pendings *p, struct pending *e);
 /* Lock held; the row is the caller's. */
 void pending_delist(struct pending *e);
 void pending_free(struct pending *e);
-/* Takes it off the list and out of the journal. */
+/* It is not published any more.  Takes it out of the journal, then off the
+ * list; if it cannot, that is tried again later. */
 int pending_remove(struct pending *e);
 
 /* --- pending_poke.c --- */
 
-/* The name was published: what was begun for it before is history. */
+/* The name means something else now: what was begun for it before is history.
+ * For who is in its gate. */
 void pending_superseded(struct outbox *o, struct repo *r, const char *name);
 
 /* --- pending_journal.c --- */
@@ -93,7 +101,12 @@ int pending_save_docs(const struct pending *e, const struct publish_docs *docs,
 /* A document that has arrived as a file. */
 int pending_save_feed(const struct pending *e, const struct digest *d,
 		      struct feed *feed);
+struct pending_past {
+	enum journal_before before;
+	struct digest was;
+};
 int pending_insert(struct pendings *p, const struct publication *pub,
+		   const struct pending_past *past,
 		   const struct publish_docs *docs, struct pending **ret);
 
 /* --- pending_try.c --- */
@@ -102,9 +115,17 @@ int pending_insert(struct pendings *p, const struct publication *pub,
  * Lock held. */
 int pending_seize(struct pending *e, struct wait *w);
 void pending_release(struct pending *e); /* lock held */
-/* Publishes it if it can be.  -EAGAIN: something is missing.  `alone`: nobody
- * has asked for it. */
-int pending_try(struct pending *e, struct wait *w, bool alone);
+/* Who has it tried. */
+enum pending_cause {
+	PENDING_DUE,   /* nobody */
+	PENDING_POKED, /* who has written something that it needs */
+	PENDING_ASKED  /* who wants just this image to be published */
+};
+/* Publishes it if it can be.  -EAGAIN: something is missing.  0 also if it is
+ * superseded. */
+int pending_try(struct pending *e, struct wait *w, enum pending_cause cause);
+/* When to try again what has failed so often. */
+uint64_t pending_next_try(unsigned tries);
 
 /* --- pending_thread.c --- */
 

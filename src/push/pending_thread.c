@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The thread that tries pending images which nobody comes for: each of an
- * earlier run once, what was added to while nobody could try it, and, ever less
- * often, what failed for reasons that pass.
+ * earlier run once, what is to be removed and could not be, what was added to
+ * while nobody could try it, and, ever less often, what failed for reasons that
+ * pass.
  */
 #include <time.h>
 
@@ -52,12 +53,16 @@ static void sleep_until(struct pendings *p, uint64_t when)
 static void thread_try(struct pendings *p, struct pending *e)
 {
 	const unsigned budget = p->outbox->times.commit_budget;
+	const bool superseded = e->superseded;
 
 	e->refs++;
 	e->busy = true;
 	wait_init(&p->wait, budget, WAIT_CANCELLABLE);
 	pthread_mutex_unlock(&p->lock);
-	pending_try(e, &p->wait, true);
+	if (superseded)
+		pending_remove(e);
+	else
+		pending_try(e, &p->wait, PENDING_DUE);
 	pthread_mutex_lock(&p->lock);
 	pending_release(e);
 	pending_unref(e);

@@ -9,6 +9,7 @@
 #include "push/draft.h"
 #include "push/pending_private.h"
 #include "push/publish_private.h"
+#include "registry/fetch.h"
 #include "util/auto.h"
 #include "util/clock.h"
 
@@ -22,12 +23,12 @@ int pending_seize(struct pending *e, struct wait *w)
 	struct pendings *p = e->pendings;
 	int r;
 
-	while (e->busy && !e->gone) {
+	while (e->busy && !e->gone && !e->superseded) {
 		r = wait_cond(w, &p->changed, &p->lock);
 		if (r < 0)
 			return r;
 	}
-	if (e->gone)
+	if (e->gone || e->superseded)
 		return 1;
 	e->busy = true;
 	return 0;
@@ -161,12 +162,88 @@ static int try_round(struct pending *e, const struct publication *pub,
 	return r;
 }
 
-static int try_rounds(struct pending *e, struct repo *repo, struct wait *w)
+struct attempt {
+	struct pending *e;
+	struct repo *repo;
+	enum pending_cause cause;
+	bool settled;
+};
+
+static bool is_history(struct pending *e)
 {
+	autolock(&e->pendings->lock);
+	return e->gone || e->superseded;
+}
+
+/* What it replaces is what its writer has seen; nobody has when time has
+ * passed and another client has put something there.  0, or -ESTALE. */
+static int compare(const struct attempt *a, int found, const struct digest *now)
+{
+	const struct pending *e = a->e;
+	char object[PUBLISH_OBJECT_MAX];
+	bool same;
+
+	if (found == 0)
+		same = digest_equal(now, &e->root) ||
+		       (e->before == JOURNAL_BEFORE_IMAGE &&
+			digest_equal(now, &e->was));
+	else
+		same = e->before != JOURNAL_BEFORE_IMAGE;
+	if (same)
+		return 0;
+	publish_object(a->repo, e->name, object);
+	return outbox_fault(e->pendings->outbox, a->repo, object, -ESTALE,
+			    "the tag was changed by somebody else meanwhile");
+}
+
+static int check_name(const struct attempt *a, struct wait *w)
+{
+	struct fetch_resolved now = {.manifest = NULL};
+	const struct pending *e = a->e;
+	struct digest d;
+	int r;
+
+	if (digest_parse(e->name, &d) == 0)
+		return 0;
+	r = fetch_resolve(repo_registry(a->repo), e->repository, e->name, w,
+			  &now);
+	manifest_free(now.manifest);
+	if (r == 0 || r == -ENOENT)
+		return compare(a, r, &now.digest);
+	/* Who may only write could not ask then, either. */
+	return r == -EACCES && e->before == JOURNAL_BEFORE_UNKNOWN ? 0 : r;
+}
+
+/* In the gate of the name. */
+static int still_wanted(void *arg, struct wait *w)
+{
+	const struct attempt *a = arg;
+
+	if (is_history(a->e))
+		return -ECANCELED;
+	return a->cause == PENDING_ASKED ? 0 : check_name(a, w);
+}
+
+static void note_success(struct pending *e);
+
+static void was_put(void *arg)
+{
+	struct attempt *a = arg;
+
+	note_success(a->e);
+	a->settled = true;
+}
+
+static int try_rounds(struct attempt *a, struct wait *w)
+{
+	struct pending *e = a->e;
 	struct publish_docs docs = {.v = NULL};
 	struct draft *draft = NULL;
 	struct publication pub = {.outbox = e->pendings->outbox,
-				  .repo = repo,
+				  .repo = a->repo,
+				  .wanted = still_wanted,
+				  .settled = was_put,
+				  .owner = a,
 				  .name = e->name,
 				  .root = &e->root,
 				  .mediatype = e->mediatype,
@@ -177,7 +254,7 @@ static int try_rounds(struct pending *e, struct repo *repo, struct wait *w)
 	r = pending_load_docs(e, &docs);
 	if (r < 0)
 		return r;
-	if (draft_find(pub.outbox, repo, e->name, &draft) == 0) {
+	if (draft_find(pub.outbox, a->repo, e->name, &draft) == 0) {
 		pub.find = find_in_draft;
 		pub.arg = draft;
 	}
@@ -197,10 +274,10 @@ static bool is_final(int error)
 {
 	return error == -EACCES || error == -EPERM || error == -EINVAL ||
 	       error == -EBADMSG || error == -EFBIG || error == -ELOOP ||
-	       error == -EROFS;
+	       error == -EROFS || error == -ESTALE;
 }
 
-static uint64_t next_try(unsigned tries)
+uint64_t pending_next_try(unsigned tries)
 {
 	uint64_t ms = PENDING_RETRY_MAX_MS;
 
@@ -249,7 +326,7 @@ static void note_result(struct pending *e, int error)
 		if (error == -EAGAIN || is_final(error))
 			e->tries = 0;
 		else
-			e->due_ms = next_try(e->tries++);
+			e->due_ms = pending_next_try(e->tries++);
 	}
 	if (changed)
 		journal_note(p->outbox->journal, e->id, shown,
@@ -259,7 +336,7 @@ static void note_result(struct pending *e, int error)
 static void note_break(struct pending *e)
 {
 	autolock(&e->pendings->lock);
-	e->due_ms = next_try(e->tries);
+	e->due_ms = pending_next_try(e->tries);
 }
 
 struct elder {
@@ -275,7 +352,8 @@ static bool elder_match(const struct pending *e, const void *arg)
 	       strcmp(e->host, than->host) == 0;
 }
 
-/* It is published; what was begun before it under this name is history. */
+/* It is published; what was begun before it under this name is history.  In the
+ * gate of the name. */
 static void note_success(struct pending *e)
 {
 	const struct elder elder = {.than = e};
@@ -290,24 +368,26 @@ static void note_success(struct pending *e)
 	pending_snapshot_done(p, &s);
 }
 
-int pending_try(struct pending *e, struct wait *w, bool alone)
+int pending_try(struct pending *e, struct wait *w, enum pending_cause cause)
 {
 	struct outbox *o = e->pendings->outbox;
+	struct attempt a = {.e = e, .cause = cause};
 	struct repo *repo = NULL;
 	int r;
 
 	r = repo_open(o->content, e->host, e->repository, &repo);
-	if (r == 0 && alone)
+	if (r == 0 && cause == PENDING_DUE)
 		r = outbox_writable(o, repo);
 	/* So is this mount, whatever the registry would say. */
 	if (r == -EROFS || r == -ENETDOWN)
 		r = -ESHUTDOWN;
+	a.repo = repo;
 	if (r == 0)
-		r = try_rounds(e, repo, w);
-	if (r >= 0) {
-		note_success(e);
+		r = try_rounds(&a, w);
+	if (a.settled)
 		draft_published(o, repo, e->name, &e->root);
-	}
+	else if (r < 0 && is_history(e))
+		r = 0; /* nobody wants it, nor to know */
 	repo_unref(repo);
 	if (r < 0 && is_broken_off(r))
 		note_break(e);

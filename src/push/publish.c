@@ -3,7 +3,8 @@
  * A publication, in the order that keeps the name meaning one whole image:
  *
  *   walk -> blobs -> documents, children first -> the root under its name
- *     |       |
+ *     |       |                                              |
+ *     |       |                 within the name's gate, if it is still wanted
  *     +-------+--> something is missing: -EAGAIN, nothing was put
  *
  * What the mount believes to be in the registry is not asked for again.  Should
@@ -13,14 +14,15 @@
 #include "push/publish_private.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "content/blob.h"
 #include "content/known.h"
 #include "oci/reference.h"
 #include "push/outbox_private.h"
-#include "push/pending_private.h"
 #include "push/upload.h"
 #include "util/auto.h"
 #include "util/clock.h"
@@ -78,15 +80,57 @@ static int blobs_begin(const struct closure_source *s, const struct closure *c,
 	return r;
 }
 
+/* The registry's own word for it, should what is known be somebody's claim. */
+static int ask_size(const struct publication *p, const struct digest *d,
+		    uint64_t claimed, struct wait *w, uint64_t *ret_size)
+{
+	int r = 0;
+
+	if (!known_blob(p->repo, d, ret_size) || *ret_size == 0)
+		*ret_size = claimed;
+	if (*ret_size == claimed)
+		return 0;
+	learn_gone(p->repo, d);
+	r = blob_find(p->repo, d, w, ret_size);
+	/* Who may only write cannot ask. */
+	if (r < 0)
+		*ret_size = claimed;
+	return r == -EINTR || r == -ENOMEM ? r : 0;
+}
+
+/* With a wrong size in it nobody could pull the image again. */
+static int check_size(const struct closure_source *s,
+		      const struct closure_blob *b, struct wait *w)
+{
+	const struct publication *p = s->p;
+	char object[PUBLISH_OBJECT_MAX], text[DIGEST_TEXT_MAX];
+	uint64_t size;
+	int r = 0;
+
+	if (b->feed)
+		size = feed_size(b->feed);
+	else
+		r = ask_size(p, &b->d->digest, b->d->size_bytes, w, &size);
+	if (r < 0 || size == b->d->size_bytes)
+		return r;
+	publish_object(p->repo, p->name, object);
+	digest_format(&b->d->digest, text);
+	return outbox_fault(p->outbox, p->repo, object, -EBADMSG,
+			    "%s is of %" PRIu64 " bytes, and not of %" PRIu64,
+			    text, size, b->d->size_bytes);
+}
+
 static int blob_wait(const struct closure_source *s, struct closure *c,
 		     size_t i, struct upload *u, struct wait *w)
 {
 	const struct closure_blob *b = &c->blobs.v[i];
 	char text[DIGEST_TEXT_MAX];
-	int r = upload_wait(u, w);
+	int r = u ? upload_wait(u, w) : 0;
 
-	if (r == 0)
+	if (r == 0) {
 		publish_progress(s->p, w);
+		return s->from ? 0 : check_size(s, b, w);
+	}
 	if (r != -ENOENT || b->feed || s->from)
 		return r;
 	/* Whatever was believed: it is not there. */
@@ -108,8 +152,7 @@ int publish_blobs(const struct closure_source *s, struct closure *c,
 		return -ENOMEM;
 	r = blobs_begin(s, c, uploads);
 	for (size_t i = 0; i < c->blobs.len && r == 0; i++)
-		if (uploads[i])
-			r = blob_wait(s, c, i, uploads[i], w);
+		r = blob_wait(s, c, i, uploads[i], w);
 	for (size_t i = 0; i < c->blobs.len; i++)
 		upload_unref(uploads[i]);
 	free(uploads);
@@ -229,7 +272,5 @@ int publish(const struct publication *p, struct wait *w,
 {
 	int r = publish_with(p, NULL, w, missing, ret_docs);
 
-	if (r >= 0)
-		pending_superseded(p->outbox, p->repo, p->name);
 	return r > 0 ? -EIO : r;
 }

@@ -27,6 +27,13 @@ struct publication {
 	 * the registry is asked for manifests, and blobs have to be there. */
 	int (*find)(void *arg, const struct digest *d, struct feed **ret);
 	void *arg;
+	/* Asked at the last moment, nobody else being about to change the name:
+	 * not 0 is the result, and the root is not put.  NULL: it is wanted. */
+	int (*wanted)(void *arg, struct wait *w);
+	/* It was put, likewise.  NULL: what is pending under this name is
+	 * history. */
+	void (*settled)(void *arg);
+	void *owner;	   /* the argument of both */
 	struct repo *from; /* where the image was copied from, or NULL: its
 			      referrers go along with -o copy_referrers */
 };

@@ -62,7 +62,8 @@ int publish_with(const struct publication *p, const struct publish_docs *have,
  * c->missing. */
 int publish_blobs(const struct closure_source *s, struct closure *c,
 		  struct wait *w);
-/* Puts the documents, children first, then the root under p->name. */
+/* Puts the documents, children first, then the root under p->name, if it is
+ * wanted. */
 int publish_put(const struct closure_source *s, const struct closure *c,
 		struct wait *w);
 /* The referrers of all documents of the closure, from p->from. */

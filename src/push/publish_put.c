@@ -12,20 +12,26 @@
 #include <stdlib.h>
 
 #include "content/known.h"
+#include "content/resolve.h"
+#include "push/gate.h"
 #include "push/outbox_private.h"
+#include "push/pending_private.h"
 #include "registry/put.h"
 #include "util/auto.h"
+#include "util/clock.h"
 
 #define CREW_MAX 6
 
 /* --- one document --- */
 
 static int put_bytes(const struct publication *p, const struct manifest *m,
-		     const char *reference, struct wait *w, bool *ret_subject)
+		     const char *reference, const struct digest *before,
+		     struct wait *w, bool *ret_subject)
 {
 	const struct put_manifest q = {.repository = repo_name(p->repo),
 				       .reference = reference,
 				       .digest = &m->digest,
+				       .before = before,
 				       .mediatype = m->mediatype,
 				       .bytes = m->bytes,
 				       .len = m->size_bytes};
@@ -57,46 +63,105 @@ static int put_subject(const struct publication *p, const struct manifest *m,
 	return r;
 }
 
-/* By its digest. */
+/* By its digest; the mount is not told.  *ret_put: it is there. */
+static int put_quietly(const struct publication *p, const struct manifest *m,
+		       struct wait *w, bool *ret_put)
+{
+	bool indexed = false;
+	int r;
+
+	r = put_bytes(p, m, NULL, NULL, w, &indexed);
+	if (r < 0)
+		return r;
+	*ret_put = true;
+	learn_manifest(p->repo, m);
+	return m->has_subject ? put_subject(p, m, indexed, w) : 0;
+}
+
 static int put_document(const struct publication *p, const struct manifest *m,
 			struct wait *w)
 {
 	char text[DIGEST_TEXT_MAX];
-	bool indexed = false;
+	bool put = false;
+	int r = put_quietly(p, m, w, &put);
+
+	digest_format(&m->digest, text);
+	if (put)
+		outbox_changed(p->outbox, p->repo, text);
+	return r;
+}
+
+static int put_tag(const struct publication *p, const struct manifest *m,
+		   struct wait *w, bool *ret_put)
+{
+	struct resolved was;
+	bool known = resolve_peek(p->repo, p->name, &was) == 0;
 	int r;
 
-	r = put_bytes(p, m, NULL, w, &indexed);
+	r = put_bytes(p, m, p->name, known ? &was.digest : NULL, w, NULL);
 	if (r < 0)
 		return r;
+	*ret_put = true;
 	learn_manifest(p->repo, m);
-	if (m->has_subject)
-		r = put_subject(p, m, indexed, w);
-	digest_format(&m->digest, text);
-	outbox_changed(p->outbox, p->repo, text);
-	return r;
+	learn_tag(p->repo, p->name, m);
+	return 0;
+}
+
+/* Within the gate of the name. */
+static int put_wanted(const struct publication *p,
+		      const struct closure_doc *root, bool by_digest,
+		      struct wait *w, bool *ret_put)
+{
+	int r = p->wanted ? p->wanted(p->owner, w) : 0;
+
+	if (r == 0 && !by_digest)
+		r = put_tag(p, root->m, w, ret_put);
+	else if (r == 0 && root->put)
+		r = put_quietly(p, root->m, w, ret_put);
+	if (r < 0)
+		return r;
+	if (p->settled)
+		p->settled(p->owner);
+	else
+		pending_superseded(p->outbox, p->repo, p->name);
+	return 0;
+}
+
+static int no_turn(const struct publication *p, int error)
+{
+	char object[PUBLISH_OBJECT_MAX];
+
+	if (error != -ETIMEDOUT)
+		return error;
+	publish_object(p->repo, p->name, object);
+	return outbox_fault(p->outbox, p->repo, object, error,
+			    "another image was still being put there");
 }
 
 /* The last step, which makes the name mean this image. */
 static int put_root(const struct publication *p, const struct closure_doc *root,
 		    struct wait *w)
 {
-	const struct manifest *m = root->m;
+	struct gate *gate = NULL;
 	struct digest d;
-	bool by_digest = digest_parse(p->name, &d) == 0;
+	bool by_digest = digest_parse(p->name, &d) == 0, put = false;
 	int r = 0;
 
 	/* What refers to something is to be found before it has a name. */
-	if (root->put && (by_digest || m->has_subject))
-		r = put_document(p, m, w);
-	if (r < 0 || by_digest)
-		return r;
-	r = put_bytes(p, m, p->name, w, NULL);
+	if (root->put && !by_digest && root->m->has_subject)
+		r = put_document(p, root->m, w);
 	if (r < 0)
 		return r;
-	learn_manifest(p->repo, m);
-	learn_tag(p->repo, p->name, m);
-	outbox_changed(p->outbox, p->repo, p->name);
-	return 0;
+	r = gate_enter(p->outbox, repo_host(p->repo), repo_name(p->repo),
+		       p->name, w, &gate);
+	if (r < 0)
+		return no_turn(p, r);
+	publish_progress(p, w);
+	r = put_wanted(p, root, by_digest, w, &put);
+	gate_leave(gate);
+	if (put)
+		outbox_changed(p->outbox, p->repo, p->name);
+	return r;
 }
 
 /* --- many at once --- */
@@ -140,26 +205,37 @@ static void *member_run(void *arg)
 {
 	struct member *m = arg;
 	const struct closure_doc *d;
+	bool put;
 	int r = 0;
 
 	while ((d = crew_next(m->crew, r))) {
 		publish_progress(m->crew->p, &m->wait);
-		r = put_document(m->crew->p, d->m, &m->wait);
+		r = put_quietly(m->crew->p, d->m, &m->wait, &put);
 	}
 	return NULL;
+}
+
+/* Its members find out for themselves that nothing moves, and perhaps what
+ * became of it, and say so: this is only for one that does not. */
+static void crew_patience(const struct crew *c, struct wait *w)
+{
+	uint64_t deadline = clock_ms() + 2 * c->p->outbox->times.commit_budget;
+
+	if (w->deadline_ms < deadline)
+		w->deadline_ms = deadline;
 }
 
 /* Waits for the crew; members is how many there are. */
 static void crew_watch(struct crew *c, struct member *v, size_t members,
 		       struct wait *w)
 {
-	size_t seen = 0;
+	size_t seen = SIZE_MAX;
 	int r = 0;
 
 	pthread_mutex_lock(&c->lock);
 	while (c->left > 0 && r == 0) {
 		if (c->next != seen)
-			publish_progress(c->p, w);
+			crew_patience(c, w);
 		seen = c->next;
 		r = wait_cond(w, &c->stepped, &c->lock);
 	}
@@ -206,6 +282,20 @@ static int put_here(const struct crew *c, size_t from, size_t end,
 	return r;
 }
 
+/* By the caller's own thread, which knows what it must not wait for.  Those
+ * that were not put are as they were. */
+static void tell_put(const struct crew *c, size_t from, size_t end)
+{
+	char text[DIGEST_TEXT_MAX];
+
+	for (size_t i = from; i < end; i++) {
+		if (!c->docs[i].put)
+			continue;
+		digest_format(&c->docs[i].m->digest, text);
+		outbox_changed(c->p->outbox, c->p->repo, text);
+	}
+}
+
 static int put_height(struct crew *c, size_t from, size_t end, struct wait *w)
 {
 	struct member v[CREW_MAX];
@@ -221,6 +311,7 @@ static int put_height(struct crew *c, size_t from, size_t end, struct wait *w)
 	if (n == 0)
 		return put_here(c, from, end, w);
 	crew_watch(c, v, n, w);
+	tell_put(c, from, end);
 	return c->result;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Each change is asked of the registry first, and then told to the mount.
+ * Each change is asked of the registry first, within the gate of the name, and
+ * told to the mount after that was left.
  * Renaming is two changes: if the second fails both names are there, and the
  * records say so; nothing is taken back, for that could fail, too.
  */
@@ -14,6 +15,7 @@
 #include "content/known.h"
 #include "content/resolve.h"
 #include "oci/reference.h"
+#include "push/gate.h"
 #include "push/outbox_private.h"
 #include "push/pending_private.h"
 #include "push/publish_private.h"
@@ -35,20 +37,31 @@ static int removable(struct outbox *o, struct repo *repo, const char *object)
 			    "allow_delete");
 }
 
+static int enter(struct outbox *o, struct repo *repo, const char *name,
+		 struct wait *w, struct gate **ret)
+{
+	return gate_enter(o, repo_host(repo), repo_name(repo), name, w, ret);
+}
+
+/* In the tag's gate; the mount is told when that was left. */
 static int put_tag(struct outbox *o, struct repo *repo, const char *tag,
 		   const struct digest *d, struct wait *w)
 {
 	autoptr(doc) doc = NULL;
 	const struct manifest *m;
+	struct resolved was;
+	bool known;
 	int r;
 
 	r = doc_fetch(repo, d, w, &doc);
 	if (r < 0)
 		return r;
 	m = doc_manifest(doc);
+	known = resolve_peek(repo, tag, &was) == 0;
 	const struct put_manifest q = {.repository = repo_name(repo),
 				       .reference = tag,
 				       .digest = &m->digest,
+				       .before = known ? &was.digest : NULL,
 				       .mediatype = m->mediatype,
 				       .bytes = m->bytes,
 				       .len = m->size_bytes};
@@ -59,20 +72,29 @@ static int put_tag(struct outbox *o, struct repo *repo, const char *tag,
 	learn_manifest(repo, m);
 	learn_tag(repo, tag, m);
 	pending_superseded(o, repo, tag);
-	outbox_changed(o, repo, tag);
 	return 0;
 }
 
 int tagging_put(struct outbox *o, struct repo *repo, const char *tag,
 		const struct digest *d, struct wait *w)
 {
+	struct gate *gate = NULL;
 	int r = outbox_writable(o, repo);
 
+	if (r == 0 && !reference_is_tag(tag))
+		r = -EINVAL;
+	if (r == 0)
+		r = enter(o, repo, tag, w, &gate);
 	if (r < 0)
 		return r;
-	return reference_is_tag(tag) ? put_tag(o, repo, tag, d, w) : -EINVAL;
+	r = put_tag(o, repo, tag, d, w);
+	gate_leave(gate);
+	if (r == 0)
+		outbox_changed(o, repo, tag);
+	return r;
 }
 
+/* In the tag's gate; the mount is told when that was left. */
 static int remove_tag(struct outbox *o, struct repo *repo, const char *tag,
 		      struct wait *w)
 {
@@ -81,16 +103,32 @@ static int remove_tag(struct outbox *o, struct repo *repo, const char *tag,
 	if (r < 0)
 		return r;
 	learn_no_tag(repo, tag);
-	pending_forget(o, repo, tag);
-	outbox_changed(o, repo, tag);
+	pending_superseded(o, repo, tag);
 	return 0;
+}
+
+/* In the gates of both.  *ret_put: there is the new one. */
+static int rename_tag(struct outbox *o, struct repo *repo, const char *from,
+		      const char *to, struct wait *w, bool *ret_put)
+{
+	struct resolved was;
+	int r;
+
+	r = resolve_tag(repo, from, w, &was);
+	if (r == 0)
+		r = put_tag(o, repo, to, &was.digest, w);
+	if (r < 0)
+		return r;
+	*ret_put = true;
+	return remove_tag(o, repo, from, w);
 }
 
 int tagging_rename(struct outbox *o, struct repo *repo, const char *from,
 		   const char *to, struct wait *w)
 {
+	struct gate *gates[2] = {NULL, NULL};
 	char object[PUBLISH_OBJECT_MAX];
-	struct resolved was;
+	bool put = false;
 	int r;
 
 	if (!reference_is_tag(from) || !reference_is_tag(to))
@@ -99,14 +137,18 @@ int tagging_rename(struct outbox *o, struct repo *repo, const char *from,
 	r = removable(o, repo, object);
 	if (r < 0 || strcmp(from, to) == 0)
 		return r;
-	r = resolve_tag(repo, from, w, &was);
-	if (r == 0)
-		r = put_tag(o, repo, to, &was.digest, w);
+	r = gate_enter_two(o, repo, from, to, w, gates);
 	if (r < 0)
 		return r;
-	r = remove_tag(o, repo, from, w);
+	r = rename_tag(o, repo, from, to, w, &put);
+	gate_leave(gates[1]);
+	gate_leave(gates[0]);
+	if (put)
+		outbox_changed(o, repo, to);
 	if (r == 0)
-		return 0;
+		outbox_changed(o, repo, from);
+	if (r == 0 || !put)
+		return r;
 	publish_object(repo, to, object);
 	return outbox_fault(o, repo, object, r,
 			    "the image is also still under its old name %s",
@@ -117,13 +159,22 @@ int tagging_remove(struct outbox *o, struct repo *repo, const char *tag,
 		   struct wait *w)
 {
 	char object[PUBLISH_OBJECT_MAX];
+	struct gate *gate = NULL;
 	int r;
 
 	if (!reference_is_tag(tag))
 		return -EINVAL;
 	publish_object(repo, tag, object);
 	r = removable(o, repo, object);
-	return r < 0 ? r : remove_tag(o, repo, tag, w);
+	if (r == 0)
+		r = enter(o, repo, tag, w, &gate);
+	if (r < 0)
+		return r;
+	r = remove_tag(o, repo, tag, w);
+	gate_leave(gate);
+	if (r == 0)
+		outbox_changed(o, repo, tag);
+	return r;
 }
 
 /* --- by digest --- */
@@ -145,18 +196,15 @@ static int leave_subject(struct outbox *o, struct repo *repo,
 			    "a removed referrer is still listed");
 }
 
-int tagging_remove_manifest(struct outbox *o, struct repo *repo,
-			    const struct digest *d, struct wait *w)
+/* In its gate.  *ret_gone: it is gone, be there trouble or not. */
+static int remove_manifest(struct outbox *o, struct repo *repo,
+			   const struct digest *d, const char *text,
+			   struct wait *w, bool *ret_gone)
 {
-	char object[PUBLISH_OBJECT_MAX], text[DIGEST_TEXT_MAX];
 	autoptr(doc) doc = NULL;
 	const struct manifest *m;
 	int r;
 
-	publish_object_digest(repo, d, object);
-	r = removable(o, repo, object);
-	if (r < 0)
-		return r;
 	/* Afterwards nobody can tell any more what it referred to. */
 	r = doc_fetch(repo, d, w, &doc);
 	if (r < 0 && r != -ENOENT)
@@ -164,13 +212,34 @@ int tagging_remove_manifest(struct outbox *o, struct repo *repo,
 	r = delete_manifest(repo_registry(repo), repo_name(repo), d, w);
 	if (r < 0)
 		return r;
+	*ret_gone = true;
 	learn_gone(repo, d);
+	pending_superseded(o, repo, text);
 	m = doc ? doc_manifest(doc) : NULL;
 	if (m && m->has_subject)
 		r = leave_subject(o, repo, m, w);
+	return r;
+}
+
+int tagging_remove_manifest(struct outbox *o, struct repo *repo,
+			    const struct digest *d, struct wait *w)
+{
+	char object[PUBLISH_OBJECT_MAX], text[DIGEST_TEXT_MAX];
+	struct gate *gate = NULL;
+	bool gone = false;
+	int r;
+
+	publish_object_digest(repo, d, object);
 	digest_format(d, text);
-	pending_forget(o, repo, text);
-	outbox_changed(o, repo, text);
+	r = removable(o, repo, object);
+	if (r == 0)
+		r = enter(o, repo, text, w, &gate);
+	if (r < 0)
+		return r;
+	r = remove_manifest(o, repo, d, text, w, &gone);
+	gate_leave(gate);
+	if (gone)
+		outbox_changed(o, repo, text);
 	return r;
 }
 

@@ -293,18 +293,24 @@ bool upload_done(const struct upload *t, int *ret_result)
 	return true;
 }
 
+/* More than the sender's: it may have to find out what became of its last
+ * request, and says best what went wrong. */
+static unsigned patience_ms(const struct uploads *u)
+{
+	return u->outbox->times.commit_budget / 2 * 3;
+}
+
 /* Lock held.  One that is queued moves on while any other does. */
 static int wait_done(struct sending *s, struct wait *w)
 {
 	struct uploads *u = s->uploads;
-	uint64_t steps = 0, now;
+	uint64_t steps = UINT64_MAX, now;
 	int r;
 
 	while (s->state != SENDING_DONE) {
 		now = s->state == SENDING_QUEUED ? u->steps : s->steps;
 		if (now != steps)
-			w->deadline_ms =
-				clock_ms() + u->outbox->times.commit_budget;
+			w->deadline_ms = clock_ms() + patience_ms(u);
 		steps = now;
 		r = wait_cond(w, &s->moved, &u->lock);
 		if (r < 0)

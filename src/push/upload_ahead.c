@@ -153,18 +153,29 @@ static bool is_stopped(struct uploads *u, const struct scout *c)
 	return c->stop || u->stopping;
 }
 
+/* The largest first: begun last, it would go on alone when all others are
+ * done. */
+static int by_size(const void *a, const void *b)
+{
+	const struct image_entry *x = *(const struct image_entry *const *)a;
+	const struct image_entry *y = *(const struct image_entry *const *)b;
+
+	return x->size_bytes < y->size_bytes ? 1
+					     : -(x->size_bytes > y->size_bytes);
+}
+
 static void begin_all(struct uploads *u, struct scout *c,
-		      const struct image_entry *entries, size_t len)
+		      const struct image_entry **entries, size_t len)
 {
 	struct upload_spec spec = {
 		.repo = c->to, .from = image_repo(c->from), .ahead = true};
 	struct upload *t;
 
+	qsort(entries, len, sizeof(entries[0]), by_size);
 	for (size_t i = 0; i < len; i++) {
-		const struct image_entry *e = &entries[i];
+		const struct image_entry *e = entries[i];
 
-		if ((e->part != PART_LAYER && e->part != PART_CONFIG) ||
-		    is_under_way(u, c, e))
+		if (is_under_way(u, c, e))
 			continue;
 		if (is_stopped(u, c))
 			return;
@@ -176,15 +187,34 @@ static void begin_all(struct uploads *u, struct scout *c,
 	}
 }
 
+static void begin_blobs(struct uploads *u, struct scout *c,
+			const struct image_entry *entries, size_t len)
+{
+	autofree const struct image_entry **blobs =
+		malloc((len + 1) * sizeof(*blobs));
+	size_t n = 0;
+
+	for (size_t i = 0; blobs && i < len; i++)
+		if (entries[i].part == PART_LAYER ||
+		    entries[i].part == PART_CONFIG)
+			blobs[n++] = &entries[i];
+	if (blobs)
+		begin_all(u, c, blobs, n);
+}
+
 void scout_run(struct uploads *u, struct scout *c)
 {
+	const struct descriptor *referrers;
 	const struct image_entry *entries;
 	LIST_HEAD(dead);
 	size_t len;
 
 	/* A failure is no news: who wants these blobs will meet it again. */
 	if (image_entries(c->from, &c->wait, &entries, &len) == 0)
-		begin_all(u, c, entries, len);
+		begin_blobs(u, c, entries, len);
+	/* The directory of those comes with the image, too. */
+	if (!is_stopped(u, c))
+		(void)image_referrers(c->from, &c->wait, &referrers, &len);
 	pthread_mutex_lock(&u->lock);
 	c->state = SCOUT_DONE;
 	if (c->stop || u->stopping)

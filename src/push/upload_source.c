@@ -60,8 +60,11 @@ static int fault(struct attempt *a, int error, const char *text)
 
 /* --- the parts that any source has --- */
 
+/* Without a source it is only what some document claims. */
 static uint64_t source_size(const struct upload *t)
 {
+	if (!t->feed && !t->from)
+		return FEED_SIZE_UNKNOWN;
 	return t->feed ? feed_final_size(t->feed) : t->size_bytes;
 }
 
@@ -172,10 +175,14 @@ static int feed_source_check(void *arg, struct wait *w)
 /* It changed under way: from the beginning, once it is complete. */
 static int feed_begin_anew(struct attempt *a, struct wait *w)
 {
+	uint64_t size = 0;
 	int n, r;
 
 	w->deadline_ms = clock_ms() + STALL_MS;
 	do {
+		if (feed_size(a->t->feed) != size)
+			moved(a);
+		size = feed_size(a->t->feed);
 		n = feed_wait_end(a->t->feed, w);
 		r = stalled(a, n, w);
 	} while (r == 0);
@@ -253,24 +260,57 @@ static int blob_source_check(void *arg, struct wait *w)
 
 /* --- the attempt --- */
 
-/* Another repository of that registry, to be mounted from. */
-static char *mount_from(struct attempt *a)
+/* A repository of that registry which somebody copies it from. */
+static char *copied_from(struct attempt *a)
 {
 	struct sending *s = a->s;
-	char *name = NULL;
 
-	{
-		autolock(&s->uploads->lock);
-		list_for(n, &s->tickets) {
-			const struct upload *t =
-				container_of(n, struct upload, node);
+	autolock(&s->uploads->lock);
+	list_for(n, &s->tickets) {
+		const struct upload *t = container_of(n, struct upload, node);
 
-			if (t->from && t->from != s->repo &&
-			    repo_registry(t->from) == repo_registry(s->repo))
-				return strdup(repo_name(t->from));
-		}
+		if (t->from && t->from != s->repo &&
+		    repo_registry(t->from) == repo_registry(s->repo))
+			return strdup(repo_name(t->from));
 	}
-	return known_holder(s->repo, &s->digest, &name) == 0 ? name : NULL;
+	return NULL;
+}
+
+/* 1: its writer has these bytes.  0: not, or they are no longer all. */
+static int has_bytes(struct attempt *a)
+{
+	struct digest got;
+	int r;
+
+	if (!feed_ended(a->t->feed))
+		return 0;
+	r = feed_digest(a->t->feed, a->s->digest.alg, &got);
+	return r < 0 ? r : digest_equal(&got, &a->s->digest);
+}
+
+/*
+ * Another repository of that registry, to be mounted from.  Where it is known
+ * to be is no secret to us, but who only names a digest must not get it out of
+ * a repository that others cannot read: he has to have the bytes, all of them,
+ * which is worth waiting for.
+ */
+static int mount_from(struct attempt *a, char **ret)
+{
+	struct sending *s = a->s;
+	autofree char *name = copied_from(a);
+	int r = 1;
+
+	if (!name && a->t->feed &&
+	    known_holder(s->repo, &s->digest, &name) == 0) {
+		r = ticket_is_growing(a->t) ? feed_begin_anew(a, &s->wait) : 0;
+		if (r == 0)
+			r = has_bytes(a);
+		if (r < 0)
+			return r;
+	}
+	if (r == 1)
+		*ret = steal(&name);
+	return 0;
 }
 
 static int push(struct attempt *a)
@@ -289,15 +329,17 @@ static int push(struct attempt *a)
 		.progress = on_progress,
 		.session = on_session,
 	};
-	autofree char *from = mount_from(a);
+	autofree char *from = NULL;
 	struct sending *s = a->s;
 	struct push_spec spec = {.repository = repo_name(s->repo),
-				 .digest = &s->digest,
-				 .from = from};
+				 .digest = &s->digest};
 	struct push_source source = a->t->feed ? feed_ops : blob_ops;
 	enum push_result how;
-	int r;
+	int r = mount_from(a, &from);
 
+	if (r < 0)
+		return r;
+	spec.from = from;
 	source.arg = a;
 	spec.source = a->t->feed || a->t->from ? &source : NULL;
 	for (unsigned i = 0;; i++) {

@@ -10,10 +10,10 @@
 #include "push/sending.h"
 #include "util/clock.h"
 
-#define HOST_SENDINGS_MAX 4
+#define HOST_SENDINGS_MAX 6
 #define SENDINGS_MAX 16
 /* The rest of a host's connections is left to who reads from it. */
-#define HOST_RELAYS_MAX 4
+#define HOST_RELAYS_MAX 6
 #define SCOUTS_MAX 2
 #define WORKERS_MAX (SENDINGS_MAX + SCOUTS_MAX)
 #define WORKER_IDLE_MS 30000

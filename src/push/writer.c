@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "oci/manifest.h"
 #include "push/outbox_private.h"
 #include "push/writer_private.h"
 #include "util/clock.h"
@@ -254,22 +255,40 @@ static int commit(struct writer *w, struct wait *wait)
 	r = writer_commit(w, wait);
 	if (r < 0)
 		return writer_fail(w, r);
+	w->killed = false;
 	set_state(w, WRITER_COMMITTED);
 	return 0;
 }
 
+/* No part of a JSON document is one. */
+static bool is_whole(struct writer *w)
+{
+	autofree char *bytes = NULL;
+	struct manifest *m = NULL;
+	size_t len;
+
+	if (!w->feed ||
+	    feed_read_whole(w->feed, MANIFEST_BYTES_MAX, &bytes, &len) < 0 ||
+	    manifest_parse(bytes, len, "", HASH_SHA256, &m, NULL) < 0)
+		return false;
+	manifest_free(m);
+	return true;
+}
+
 /* Nobody knows whose FLUSH it is.  A blob is harmless, its name says what it
- * is: if it is not that (yet), a later one will do. */
+ * is: if it is not that (yet), a later one will do.  So it is with a document
+ * of which the end is still to come. */
 static int flush_unknown(struct writer *w, struct wait *wait)
 {
 	struct digest ignored;
 	enum draft_name name = writer_name(w, &ignored);
 	int r;
 
-	if (name == DRAFT_NAME_INDEX || name == DRAFT_NAME_MANIFEST)
+	if ((name == DRAFT_NAME_INDEX || name == DRAFT_NAME_MANIFEST) &&
+	    !is_whole(w))
 		return 0;
 	r = writer_commit(w, wait);
-	if (r == -EBADMSG) {
+	if (r == -EBADMSG && name == DRAFT_NAME_BLOB) {
 		/* It was told that this is the end. */
 		writer_stop_upload(w);
 		return 0;
@@ -287,6 +306,8 @@ static int flush_dirty(struct writer *w, pid_t tid, struct wait *wait)
 
 	if (state == PROCESS_UNKNOWN || pid == 0 || w->creator == 0)
 		return flush_unknown(w, wait);
+	if (state == PROCESS_DYING)
+		w->killed = true;
 	if (pid != w->creator)
 		return 0;
 	if (state == PROCESS_DYING) {
@@ -342,11 +363,11 @@ static bool creator_is_dying(const struct writer *w)
 	       pid == w->creator;
 }
 
-static void report(struct writer *w, int error)
+void writer_report(struct writer *w, int error, const char *text)
 {
 	struct digest name;
 	autofree char *path = NULL, *object = NULL;
-	char text[DIGEST_TEXT_MAX];
+	char digest[DIGEST_TEXT_MAX];
 
 	if (w->draft) {
 		{
@@ -356,13 +377,21 @@ static void report(struct writer *w, int error)
 		object = path ? draft_object(w->draft, path) : NULL;
 	} else {
 		(void)writer_name(w, &name);
-		digest_format(&name, text);
-		object = str_printf("%s/_blobs/%s", repo_name(w->repo), text);
+		digest_format(&name, digest);
+		object = str_printf("%s/_blobs/%s", repo_name(w->repo), digest);
 	}
-	if (!object)
-		return;
-	(void)outbox_fault(w->o, w->repo, object, error,
-			   "not written; nobody could be told");
+	if (object)
+		(void)outbox_fault(w->o, w->repo, object, error, "%s", text);
+}
+
+/* Whoever opened it is gone, and of those who wrote it one was killed, or
+ * failed: nobody else can say that it is whole. */
+static void give_up(struct writer *w)
+{
+	if (w->killed)
+		writer_report(w, -ECANCELED,
+			      "not written: who wrote it was killed or failed");
+	drop(w);
 }
 
 void writer_close(struct writer *w)
@@ -374,15 +403,15 @@ void writer_close(struct writer *w)
 		return;
 	(void)writer_enter(w, NULL);
 	wait_init(&wait, w->o->times.commit_budget, 0);
-	if (w->state == WRITER_DIRTY && creator_is_dying(w))
-		drop(w);
+	if (w->state == WRITER_DIRTY && (w->killed || creator_is_dying(w)))
+		give_up(w);
 	else if (w->state == WRITER_DIRTY)
 		r = commit(w, &wait);
 	else if (w->state == WRITER_CLEAN && w->truncated && w->draft &&
 		 may_be_empty(w))
 		r = commit(w, &wait);
 	if (r < 0)
-		report(w, r);
+		writer_report(w, r, "not written; nobody could be told");
 	writer_leave(w);
 	writer_free(w);
 }

@@ -29,11 +29,17 @@ struct writer;
 int writer_new_blob(struct outbox *o, struct repo *r, const struct digest *d,
 		    pid_t tid, struct writer **ret);
 
-/* 0, or what makes the file fail: -ENOSPC, -EIO, or early what its upload
- * failed with. */
-int writer_write(struct writer *w, const void *buf, size_t len, uint64_t off);
-ssize_t writer_read(struct writer *w, void *buf, size_t len, uint64_t off);
-int writer_truncate(struct writer *w, uint64_t size_bytes);
+/*
+ * 0, or what makes the file fail: -ENOSPC, -EIO, or early what its upload
+ * failed with.  They wait for another call's flush, and for bytes that are not
+ * here but in a registry; without a `wait` that is -EINPROGRESS, and nothing
+ * has happened.
+ */
+int writer_write(struct writer *w, const void *buf, size_t len, uint64_t off,
+		 struct wait *wait);
+ssize_t writer_read(struct writer *w, void *buf, size_t len, uint64_t off,
+		    struct wait *wait);
+int writer_truncate(struct writer *w, uint64_t size_bytes, struct wait *wait);
 uint64_t writer_size(const struct writer *w);
 
 /* copy_file_range from a blob of a registry.  Records it and begins the
@@ -47,7 +53,8 @@ struct writer_copy {
 	uint64_t src_off, off, len;
 	pid_t tid;
 };
-ssize_t writer_copy(struct writer *w, const struct writer_copy *c);
+ssize_t writer_copy(struct writer *w, const struct writer_copy *c,
+		    struct wait *wait);
 
 /* FLUSH by this thread of some process. */
 int writer_flush(struct writer *w, pid_t tid, struct wait *wait);

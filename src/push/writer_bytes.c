@@ -74,6 +74,29 @@ static int begin_upload(struct writer *w)
 
 /* --- bytes --- */
 
+/* Without a wait only if there is nothing to wait for. */
+static int enter(struct writer *w, struct wait *wait)
+{
+	if (wait)
+		return writer_enter(w, wait);
+	autolock(&w->lock);
+	if (w->busy || w->extent.repo)
+		return -EINPROGRESS;
+	w->busy = true;
+	return 0;
+}
+
+/* What was not written of an image is not published. */
+static int fail(struct writer *w, int error)
+{
+	struct digest ignored;
+	enum draft_name name = writer_name(w, &ignored);
+
+	if (name == DRAFT_NAME_INDEX || name == DRAFT_NAME_MANIFEST)
+		draft_note_root(w->draft, error);
+	return writer_fail(w, error);
+}
+
 static void sniff_write(struct writer *w, const void *buf, size_t len,
 			uint64_t off)
 {
@@ -84,7 +107,7 @@ static void sniff_write(struct writer *w, const void *buf, size_t len,
 }
 
 static int write_bytes(struct writer *w, const void *buf, size_t len,
-		       uint64_t off)
+		       uint64_t off, struct wait *wait)
 {
 	int r;
 
@@ -93,11 +116,14 @@ static int write_bytes(struct writer *w, const void *buf, size_t len,
 		r = writer_check_upload(w);
 	if (r < 0 || len == 0)
 		return r;
-	r = writer_own_feed(w);
-	if (r == 0)
-		r = feed_write(w->feed, buf, len, off);
+	r = writer_own_feed(w, wait);
 	if (r < 0)
-		return writer_fail(w, r);
+		return r == -EINTR ? r : fail(w, r);
+	r = feed_write(w->feed, buf, len, off);
+	if (r < 0) {
+		writer_report(w, r, "there is no room for what is written");
+		return fail(w, r);
+	}
 	sniff_write(w, buf, len, off);
 	if (off + len > w->size)
 		writer_set_size(w, off + len);
@@ -106,30 +132,37 @@ static int write_bytes(struct writer *w, const void *buf, size_t len,
 	return r < 0 ? writer_fail(w, r) : 0;
 }
 
-int writer_write(struct writer *w, const void *buf, size_t len, uint64_t off)
+int writer_write(struct writer *w, const void *buf, size_t len, uint64_t off,
+		 struct wait *wait)
 {
 	int r;
 
-	(void)writer_enter(w, NULL);
-	r = write_bytes(w, buf, len, off);
+	r = enter(w, wait);
+	if (r < 0)
+		return r;
+	r = write_bytes(w, buf, len, off, wait);
 	writer_leave(w);
 	return r;
 }
 
-ssize_t writer_read(struct writer *w, void *buf, size_t len, uint64_t off)
+ssize_t writer_read(struct writer *w, void *buf, size_t len, uint64_t off,
+		    struct wait *wait)
 {
-	ssize_t n = 0;
+	ssize_t n;
 
-	(void)writer_enter(w, NULL);
+	n = enter(w, wait);
+	if (n < 0)
+		return n;
 	if (w->extent.repo)
-		n = writer_own_feed(w);
+		n = writer_own_feed(w, wait);
 	if (n == 0 && w->feed)
 		n = feed_read(w->feed, buf, len, off);
 	writer_leave(w);
 	return n;
 }
 
-static int truncate_bytes(struct writer *w, uint64_t size_bytes)
+static int truncate_bytes(struct writer *w, uint64_t size_bytes,
+			  struct wait *wait)
 {
 	int r;
 
@@ -146,22 +179,26 @@ static int truncate_bytes(struct writer *w, uint64_t size_bytes)
 			w->given = false;
 		}
 	}
-	r = writer_own_feed(w);
+	r = writer_own_feed(w, wait);
+	if (r == -EINTR)
+		return r;
 	if (r == 0)
 		r = feed_truncate(w->feed, size_bytes);
 	if (r < 0)
-		return writer_fail(w, r);
+		return fail(w, r);
 	writer_set_size(w, size_bytes);
 	writer_set_dirty(w);
 	return 0;
 }
 
-int writer_truncate(struct writer *w, uint64_t size_bytes)
+int writer_truncate(struct writer *w, uint64_t size_bytes, struct wait *wait)
 {
 	int r;
 
-	(void)writer_enter(w, NULL);
-	r = truncate_bytes(w, size_bytes);
+	r = enter(w, wait);
+	if (r < 0)
+		return r;
+	r = truncate_bytes(w, size_bytes, wait);
 	writer_leave(w);
 	return r;
 }

@@ -10,9 +10,9 @@
 #include "push/pending.h"
 #include "push/writer_private.h"
 
-static int need_feed(struct writer *w)
+static int need_feed(struct writer *w, struct wait *wait)
 {
-	return w->feed ? 0 : writer_own_feed(w);
+	return w->feed ? 0 : writer_own_feed(w, wait);
 }
 
 /* The bytes are a blob of a registry, all of it or a part. */
@@ -49,7 +49,7 @@ static int send_feed(struct writer *w, const struct digest *name,
 			       .documents = w->draft != NULL};
 	int r;
 
-	r = need_feed(w);
+	r = need_feed(w, wait);
 	if (r < 0)
 		return r;
 	if (w->upload && !digest_equal(&w->upload_for, name))
@@ -126,7 +126,7 @@ static int commit_root(struct writer *w, enum draft_name name,
 	enum draft_root become = DRAFT_ROOT_KEPT;
 	int r;
 
-	r = need_feed(w);
+	r = need_feed(w, wait);
 	if (r == 0)
 		r = draft_commit_root(w->draft, name, w->feed, wait, &become);
 	if (r < 0)
@@ -137,14 +137,14 @@ static int commit_root(struct writer *w, enum draft_name name,
 	return draft_keep_root(w->draft, w->entry, &out, become);
 }
 
-static int commit_own(struct writer *w)
+static int commit_own(struct writer *w, struct wait *wait)
 {
 	struct draft_outcome out = {0};
 	int r;
 
 	/* One that was opened under a blob's name. */
 	writer_stop_upload(w);
-	r = need_feed(w);
+	r = need_feed(w, wait);
 	if (r < 0)
 		return r;
 	feed_end(w->feed);
@@ -185,5 +185,5 @@ int writer_commit(struct writer *w, struct wait *wait)
 	case DRAFT_NAME_OWN:
 		break;
 	}
-	return commit_own(w);
+	return commit_own(w, wait);
 }

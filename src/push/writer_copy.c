@@ -13,6 +13,7 @@
 #include "oci/manifest.h"
 #include "push/outbox_private.h"
 #include "push/writer_private.h"
+#include "util/clock.h"
 #include "util/process.h"
 
 #define PIECE ((size_t)1 << 20)
@@ -39,12 +40,20 @@ static int new_feed(struct writer *w, struct feed **ret)
 	return 0;
 }
 
+/* Something went well: the patience begins anew. */
+static void be_patient(const struct writer *w, struct wait *wait)
+{
+	uint64_t deadline = clock_ms() + w->o->times.read_budget;
+
+	if (wait->deadline_ms < deadline)
+		wait->deadline_ms = deadline;
+}
+
 /* Up to size_bytes of it, from the registry. */
-static int fetch(struct writer *w, struct feed *to)
+static int fetch(struct writer *w, struct feed *to, struct wait *wait)
 {
 	autoptr(blob) b = NULL;
 	autofree char *buf = malloc(PIECE);
-	struct wait wait;
 	uint64_t off = 0;
 	int r;
 
@@ -58,8 +67,8 @@ static int fetch(struct writer *w, struct feed *to)
 				     : PIECE;
 		ssize_t n;
 
-		wait_init(&wait, w->o->times.read_budget, 0);
-		n = blob_read(b, NULL, buf, len, off, &wait);
+		be_patient(w, wait);
+		n = blob_read(b, NULL, buf, len, off, wait);
 		if (n <= 0)
 			return n < 0 ? (int)n : -EIO;
 		r = feed_write(to, buf, (size_t)n, off);
@@ -94,7 +103,7 @@ static bool is_shared(struct writer *w)
 	return w->given && writer_name(w, &ignored) != DRAFT_NAME_OWN;
 }
 
-int writer_own_feed(struct writer *w)
+int writer_own_feed(struct writer *w, struct wait *wait)
 {
 	autoptr(feed) f = NULL;
 	int r;
@@ -103,7 +112,7 @@ int writer_own_feed(struct writer *w)
 		return 0;
 	r = new_feed(w, &f);
 	if (r == 0 && w->extent.repo)
-		r = fetch(w, f);
+		r = fetch(w, f, wait);
 	else if (r == 0 && w->feed)
 		r = copy(w->feed, f);
 	if (r < 0)
@@ -218,11 +227,14 @@ static ssize_t copy_extent(struct writer *w, const struct writer_copy *c)
 	return (ssize_t)len;
 }
 
-ssize_t writer_copy(struct writer *w, const struct writer_copy *c)
+ssize_t writer_copy(struct writer *w, const struct writer_copy *c,
+		    struct wait *wait)
 {
 	ssize_t n;
 
-	(void)writer_enter(w, NULL);
+	n = writer_enter(w, wait);
+	if (n < 0)
+		return n;
 	n = copy_extent(w, c);
 	writer_leave(w);
 	return n;

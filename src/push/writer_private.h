@@ -46,6 +46,7 @@ struct writer {
 	_Atomic enum writer_state state; /* anybody may look */
 	int error;			 /* FAILED */
 	bool counted;			 /* among the entry's writers */
+	bool killed; /* one who had it open while it was DIRTY */
 	struct feed *feed; /* NULL: no bytes but those of the extent */
 	bool given;	   /* the entry has the feed too, and others read it */
 	struct writer_extent extent;
@@ -69,6 +70,9 @@ int writer_fail(struct writer *w, int error);
 int writer_enter(struct writer *w, struct wait *wait);
 void writer_leave(struct writer *w);
 
+/* A line for `.registryfs/errors`. */
+void writer_report(struct writer *w, int error, const char *text);
+
 /* --- writer_bytes.c --- */
 void writer_set_size(struct writer *w, uint64_t size_bytes);
 void writer_stop_upload(struct writer *w);
@@ -77,7 +81,7 @@ int writer_check_upload(struct writer *w);
 
 /* --- writer_copy.c --- */
 /* Bytes of its own, which can be changed. */
-int writer_own_feed(struct writer *w);
+int writer_own_feed(struct writer *w, struct wait *wait);
 void writer_forget_extent(struct writer *w);
 
 /* --- writer_commit.c --- */

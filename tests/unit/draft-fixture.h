@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "content/blob.h"
+#include "content/doc.h"
 #include "content/image.h"
 #include "content/known.h"
 #include "content/resolve.h"
@@ -70,6 +71,7 @@ struct repo {
 static struct repo here = {"r.example", "team/app"},
 		   there = {"s.example", "lib/app"};
 static struct outbox box;
+static struct wait patience; /* for calls that do not wait */
 
 static struct object *fake_find(struct object *v, size_t n,
 				const struct digest *d)
@@ -172,6 +174,37 @@ int image_find(struct image *i, const struct digest *d, struct wait *w,
 	ret->digest = *d;
 	ret->part = fake.part;
 	return 0;
+}
+
+struct doc {
+	struct manifest *m;
+};
+
+/* What the registry has. */
+int doc_fetch(struct repo *r, const struct digest *d, struct wait *w,
+	      struct doc **ret)
+{
+	struct object *o = fake_find(fake.objects, fake.objects_len, d);
+	struct manifest *m;
+
+	(void)r;
+	(void)w;
+	if (!o || manifest_parse(o->bytes, o->len, "", d->alg, &m, NULL) < 0)
+		return -ENOENT;
+	*ret = calloc(1, sizeof(**ret));
+	(*ret)->m = m;
+	return 0;
+}
+
+void doc_unref(struct doc *d)
+{
+	manifest_free(d->m);
+	free(d);
+}
+
+const struct manifest *doc_manifest(const struct doc *d)
+{
+	return d->m;
 }
 
 struct blob {
@@ -640,6 +673,7 @@ static int fixture_setup(void **state)
 	memset(&box, 0, sizeof(box));
 	box.times.commit_budget = box.times.read_budget =
 		box.times.meta_budget = 5000;
+	wait_init(&patience, 5000, 0);
 	return drafts_new(&box, &box.drafts);
 }
 

@@ -181,7 +181,7 @@ static int script_write(struct script *s, const struct step *st)
 		len -= from;
 	}
 	r = writer_write(s->handles[st->handle], contents[i].text + from, len,
-			 *at);
+			 *at, &patience);
 	if (r == 0)
 		*at += len;
 	return r;
@@ -200,7 +200,7 @@ static int script_copy(struct script *s, const struct step *st)
 
 	object_add(fake.elsewhere, &fake.elsewhere_len, contents[i].text,
 		   contents[i].len, &contents[i].digest);
-	n = writer_copy(s->handles[st->handle], &c);
+	n = writer_copy(s->handles[st->handle], &c, &patience);
 	if (n < 0)
 		return (int)n;
 	assert_int_equal(n, contents[i].len);
@@ -221,7 +221,7 @@ static int script_file(struct script *s, const struct step *st, struct wait *w)
 				   st->op == CREATE, st->tid, h);
 	case SIZE:
 		s->at[st->handle] = (uint64_t)(st->arg[0] - '0');
-		return writer_truncate(*h, s->at[st->handle]);
+		return writer_truncate(*h, s->at[st->handle], w);
 	case COPY:
 		return script_copy(s, st);
 	case FLUSH:
@@ -249,7 +249,7 @@ static int script_step(struct script *s, const struct step *st)
 	case MKDIR:
 		return draft_mkdir(s->d, a, st->tid);
 	case LINK:
-		return draft_link(s->d, a, script_path(st->arg, b));
+		return draft_link(s->d, a, script_path(st->arg, b), &w);
 	case SYMLINK:
 		return draft_symlink(s->d, a, st->arg);
 	case MOVE:

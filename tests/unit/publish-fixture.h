@@ -57,6 +57,20 @@ int blob_read_whole(struct repo *r, const struct digest *d, uint64_t size_bytes,
 	return e;
 }
 
+int blob_find(struct repo *r, const struct digest *d, struct wait *w,
+	      uint64_t *ret_size_bytes)
+{
+	const struct thing *t;
+
+	pthread_mutex_lock(&world.lock);
+	note("HEAD %s %s", r->name, text_of(d));
+	t = thing_find(THING_BLOB, r, d);
+	if (t)
+		*ret_size_bytes = t->len;
+	pthread_mutex_unlock(&world.lock);
+	return t ? 0 : -ENOENT;
+}
+
 bool known_blob(struct repo *r, const struct digest *d,
 		uint64_t *ret_size_bytes)
 {
@@ -128,6 +142,27 @@ int resolve_tag(struct repo *r, const char *tag, struct wait *w,
 		*ret = (struct resolved){.digest = t->digest};
 	pthread_mutex_unlock(&world.lock);
 	return t ? 0 : -ENOENT;
+}
+
+/* Nothing is remembered. */
+int resolve_peek(struct repo *r, const char *tag, struct resolved *ret)
+{
+	return -ENOENT;
+}
+
+int fetch_resolve(struct registry *registry, const char *repository,
+		  const char *tag, struct wait *w, struct fetch_resolved *ret)
+{
+	struct repo *r = repo_of(registry, repository);
+	const struct thing *t;
+
+	pthread_mutex_lock(&world.lock);
+	note("HEAD %s %s", repository, tag);
+	t = tag_find(r, tag);
+	if (t)
+		*ret = (struct fetch_resolved){.digest = t->digest};
+	pthread_mutex_unlock(&world.lock);
+	return world.head_error ? world.head_error : t ? 0 : -ENOENT;
 }
 
 /* --- images: their referrers only --- */
@@ -267,7 +302,7 @@ static int check_parts(const struct repo *r, const struct manifest *m)
 		const struct descriptor *d = &m->children[i];
 		enum mediatype class = mediatype_class(d->mediatype);
 
-		if (class == MEDIATYPE_FOREIGN || d->urls_len ||
+		if (class == MEDIATYPE_FOREIGN ||
 		    (m->class == MEDIATYPE_INDEX &&
 		     !mediatype_is_document(class)))
 			continue;
@@ -327,6 +362,25 @@ static int put_checked(struct repo *r, const struct put_manifest *p,
 	return e;
 }
 
+static bool is_held(const struct put_manifest *p)
+{
+	const char *ref = p->reference ? p->reference : text_of(p->digest);
+
+	return !world.hold_for[0] || strcmp(world.hold_for, ref) == 0;
+}
+
+static int hold(struct wait *w)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&world.lock);
+	world.held++;
+	pthread_mutex_unlock(&world.lock);
+	while (r == 0 && atomic_load(world.hold))
+		r = wait_sleep(w, 1);
+	return r;
+}
+
 int put_manifest(struct registry *registry, const struct put_manifest *p,
 		 struct wait *w, bool *ret_subject)
 {
@@ -338,8 +392,8 @@ int put_manifest(struct registry *registry, const struct put_manifest *p,
 	pthread_mutex_unlock(&world.lock);
 	if (world.slow_ms)
 		r = wait_sleep(w, world.slow_ms);
-	while (r == 0 && world.hold && atomic_load(world.hold))
-		r = wait_sleep(w, 1);
+	if (world.hold && is_held(p))
+		r = hold(w);
 	pthread_mutex_lock(&world.lock);
 	world.busy--;
 	if (r == 0)
@@ -410,7 +464,19 @@ int outbox_writable(struct outbox *o, struct repo *r)
 
 void outbox_changed(struct outbox *o, struct repo *r, const char *name)
 {
+	struct gate *gate;
+	struct wait w;
+
+	/* Whoever is told may be waiting for the gate. */
+	wait_init(&w, 0, 0);
+	if (world.alone) {
+		assert_int_equal(
+			gate_enter(o, r->host, r->name, name, &w, &gate), 0);
+		gate_leave(gate);
+	}
 	pthread_mutex_lock(&world.lock);
+	if (world.watched && !pthread_equal(pthread_self(), world.caller))
+		world.told_elsewhere++;
 	note("CHANGED %s %s", r->name, name);
 	pthread_mutex_unlock(&world.lock);
 }

@@ -24,10 +24,12 @@
 #include "content/image.h"
 #include "content/known.h"
 #include "content/resolve.h"
+#include "push/gate.h"
 #include "push/outbox_private.h"
 #include "push/pending.h"
 #include "push/publish.h"
 #include "push/upload.h"
+#include "registry/fetch.h"
 #include "registry/put.h"
 #include "util/log.h"
 
@@ -88,11 +90,17 @@ static struct world {
 	int put_error;	/* what a PUT of put_error_for fails with */
 	char put_error_for[160];
 	int upload_error, fetch_error, referrers_error, open_error;
-	int writable_error, delete_error;
+	int writable_error, delete_error, head_error;
 	bool lax;	  /* takes manifests whose parts are not there */
 	unsigned slow_ms; /* of a PUT */
 	unsigned busy, busy_max;
 	const atomic_bool *hold; /* PUTs wait while it is true */
+	char hold_for[160];	 /* those of this only */
+	unsigned held;
+	bool alone; /* nobody else changes names */
+	bool watched; /* who tells of changes: all by this thread? */
+	pthread_t caller;
+	unsigned told_elsewhere;
 	struct feed *draft;	 /* of the draft's document */
 	struct digest draft_digest;
 	bool has_draft;
@@ -361,6 +369,7 @@ UNUSED static void world_start(void)
 	pthread_mutex_init(&world.lock, NULL);
 	log_set_level(LOG_LEVEL_ERROR);
 	world.outbox.options = &world.options;
+	assert_int_equal(gates_new(&world.outbox.gates), 0);
 	world.outbox.times = (struct option_times){.commit_budget = 5000};
 }
 
@@ -377,6 +386,7 @@ UNUSED static void world_stop(void)
 	for (size_t i = 0; i < world.repos_len; i++)
 		assert_int_equal(atomic_load(&world.repos[i].refs), 0);
 	assert_int_equal(atomic_load(&world.outbox.publications), 0);
+	gates_free(world.outbox.gates);
 	str_done(&world.log);
 	pthread_mutex_destroy(&world.lock);
 }

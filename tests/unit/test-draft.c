@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The files of an image directory, under the names that tools give them on
  * their way; what is published leaves, what is not stays. */
-#include "draft-script.h"
+#include "draft-put.h"
 #include "push/draft_private.h"
 
 #define NEW(h, name, content, pid)                                             \
@@ -244,115 +244,6 @@ static void test_tools(void **state)
 	run_rows(tools, COUNT(tools));
 }
 
-static void put(struct draft *d, const char *path, char content)
-{
-	size_t i = content_at(content);
-	struct writer *w;
-	struct wait wait;
-	char real[256];
-
-	wait_init(&wait, 5000, 0);
-	assert_int_equal(draft_write(d, script_path(path, real), true, 10, &w),
-			 0);
-	assert_int_equal(writer_write(w, contents[i].text, contents[i].len, 0),
-			 0);
-	assert_int_equal(writer_flush(w, 10, &wait), 0);
-	writer_close(w);
-}
-
-static struct draft *begin(void)
-{
-	struct draft *d;
-
-	contents_setup();
-	assert_int_equal(draft_open(&box, &here, "1.5", &d), 0);
-	return d;
-}
-
-/* The new one is told from those of the image that was there. */
-static void test_old_index(void **state)
-{
-	struct draft *d;
-
-	(void)state;
-	contents_setup();
-	digest_format(&contents[content_at('M')].digest, fake.published);
-	d = begin();
-	put(d, "@C", 'C');
-	put(d, "@K", 'K');
-	put(d, "@N", 'N');
-	put(d, "index.json", 'B');
-	assert_non_null(strstr(fake.old, fake.published));
-	assert_true(in_registry(&contents[content_at('N')].digest));
-	/* Of one there is no doubt, and nothing to ask. */
-	put(d, "@N", 'N');
-	put(d, "index.json", 'J');
-	assert_string_equal(fake.old, "");
-	draft_unref(d);
-}
-
-static void test_old_index_in_draft(void **state)
-{
-	struct draft *d = begin();
-
-	(void)state;
-	put(d, "index.json", 'I');
-	assert_int_equal(fake.pendings, 1);
-	put(d, "@K", 'K');
-	put(d, "@C", 'C');
-	put(d, "@N", 'N');
-	put(d, "index.json", 'B');
-	assert_non_null(strstr(fake.old, "manifests"));
-	/* What was written last is what the name means. */
-	assert_int_equal(fake.pendings, 0);
-	draft_unref(d);
-}
-
-static void test_refused(void **state)
-{
-	struct draft *d = begin();
-	struct writer *w;
-	struct wait wait;
-	struct feed *f;
-	size_t i = content_at('I');
-
-	(void)state;
-	wait_init(&wait, 5000, 0);
-	put(d, "@L", 'L');
-	put(d, "@C", 'C');
-	put(d, "@M", 'M');
-	fake.publish_error = -EACCES;
-	assert_int_equal(draft_write(d, "index.json", true, 10, &w), 0);
-	assert_int_equal(writer_write(w, contents[i].text, contents[i].len, 0),
-			 0);
-	assert_int_equal(writer_flush(w, 10, &wait), -EACCES);
-	writer_close(w);
-	assert_int_equal(draft_read(d, "index.json", &f), -ENOENT);
-	/* What is there is there still. */
-	fake.publish_error = 0;
-	put(d, "index.json", 'I');
-	assert_true(in_registry(&contents[content_at('M')].digest));
-	draft_unref(d);
-}
-
-static void test_poke_fails(void **state)
-{
-	struct draft *d = begin();
-	struct writer *w;
-	struct wait wait;
-	char path[256];
-
-	(void)state;
-	wait_init(&wait, 5000, 0);
-	fake.poke_error = -EPERM;
-	assert_int_equal(draft_write(d, script_path("@C", path), true, 10, &w),
-			 0);
-	assert_int_equal(writer_write(w, "{}", 2, 0), 0);
-	assert_int_equal(writer_flush(w, 10, &wait), -EPERM);
-	writer_close(w);
-	draft_unref(d);
-}
-
 static void check_bytes(struct draft *d, const char *path, char content)
 {
 	size_t i = content_at(content), len;
@@ -397,7 +288,7 @@ static void test_looks(void **state)
 	assert_int_equal(draft_read(d, "blobs", &f), -EISDIR);
 	/* While it is written it shows how far it is, and nothing to read. */
 	assert_int_equal(draft_write(d, "y", true, 10, &w), 0);
-	assert_int_equal(writer_write(w, "abc", 3, 0), 0);
+	assert_int_equal(writer_write(w, "abc", 3, 0, &patience), 0);
 	assert_int_equal(draft_stat(d, "y", &a), 0);
 	assert_int_equal(a.size_bytes, 3);
 	assert_int_equal(draft_read(d, "y", &f), 0);
@@ -425,7 +316,7 @@ static void test_edits(void **state)
 	put(d, "x", 'X');
 	assert_int_equal(draft_write(d, "x", false, 20, &w), 0);
 	assert_int_equal(writer_size(w), contents[content_at('X')].len);
-	assert_int_equal(writer_write(w, "N", 1, 0), 0);
+	assert_int_equal(writer_write(w, "N", 1, 0, &patience), 0);
 	assert_int_equal(writer_flush(w, 20, &wait), 0);
 	writer_close(w);
 	contents[content_at('X')].text[0] = 'N';
@@ -435,7 +326,7 @@ static void test_edits(void **state)
 	put(d, "@M", 'M');
 	assert_int_equal(draft_write(d, script_path("@M", path), false, 20, &w),
 			 0);
-	assert_int_equal(writer_write(w, "X", 1, 0), 0);
+	assert_int_equal(writer_write(w, "X", 1, 0, &patience), 0);
 	check_bytes(d, "@M", 'M');
 	assert_int_equal(writer_flush(w, 20, &wait), -EBADMSG);
 	writer_close(w);
@@ -626,8 +517,8 @@ static void *put_part(void *arg)
 			size_t len = contents[i].len - at;
 
 			assert_int_equal(writer_write(w, contents[i].text + at,
-						      len < 100 ? len : 100,
-						      at),
+						      len < 100 ? len : 100, at,
+						      &patience),
 					 0);
 			(void)draft_stat(p->d, real, &st);
 		}
@@ -669,12 +560,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(f)                                                                \
 	cmocka_unit_test_setup_teardown(f, fixture_setup, fixture_teardown)
-		TEST(test_tools),      TEST(test_old_index),
-		TEST(test_refused),    TEST(test_old_index_in_draft),
-		TEST(test_poke_fails), TEST(test_looks),
-		TEST(test_edits),      TEST(test_table),
-		TEST(test_expiry),     TEST(test_limits),
-		TEST(test_names),      TEST(test_threads),
+		TEST(test_tools), TEST(test_looks),   TEST(test_edits),
+		TEST(test_table), TEST(test_expiry),  TEST(test_limits),
+		TEST(test_names), TEST(test_threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,8 @@
 /* What is begun ahead, what is shown, and the outbox as a whole. */
 #include "upload-fixture.h"
 
+#include "push/sending.h"
+
 /* --- ahead --- */
 
 static void what_was_begun_ahead_is_there_when_asked_for(void **state)
@@ -41,13 +43,13 @@ static void who_is_waited_for_goes_first(void **state)
 		put_blob(f, &f->here, REPO, bodies[i], 2, &d[i]);
 		upload_unref(begin_from(f->away, &d[i], f->repo, 2, true));
 	}
-	wait_asked(&f->c.other, "POST ", 3);
+	wait_asked(&f->c.other, "POST ", 5);
 	wanted = begin(f->away, &e, feed);
-	wait_asked(&f->c.other, "POST ", 4);
+	wait_asked(&f->c.other, "POST ", 6);
 	promoted = begin_from(f->away, &d[7], f->repo, 2, false);
 	usleep(20000);
 	/* All places are taken, and the last one by who is waited for. */
-	assert_int_equal(asked(&f->c.other, "POST "), 4);
+	assert_int_equal(asked(&f->c.other, "POST "), 6);
 	upload_forget_ahead(outbox, f->away);
 	atomic_store(&taken.hold_posts, false);
 	assert_int_equal(finish(wanted), 0);
@@ -118,7 +120,46 @@ static void the_rest_of_an_image_follows(void **state)
 	assert_true(away_holds("{}", 2));
 	assert_true(away_holds("defg", 4));
 	assert_int_equal(taken.committed, 3);
-	assert_int_equal(asked(&f->c.s, "/manifests/"), 1);
+	assert_int_equal(asked(&f->c.s, "/manifests/sha256:"), 1);
+	/* What refers to it will be asked for, too. */
+	wait_asked(&f->c.s, "/referrers/", 1);
+	image_unref(image);
+}
+
+static size_t queued_ahead(struct digest *ret, size_t max)
+{
+	struct uploads *u = outbox->uploads;
+	size_t n = 0;
+
+	autolock(&u->lock);
+	list_for(node, &u->ahead) {
+		assert_true(n < max);
+		ret[n++] = container_of(node, struct sending, node)->digest;
+	}
+	return n;
+}
+
+/* Or it would go on alone when all others are done. */
+static void the_largest_goes_first(void **state)
+{
+	static const char *const bodies[] = {"b0", "b1", "b2", "b3", "b4"};
+	struct image *image = put_image();
+	struct digest d[8], abc = digest_for("abc", 3),
+			    defg = digest_for("defg", 4);
+
+	(void)state;
+	atomic_store(&taken.hold_posts, true);
+	for (size_t i = 0; i < COUNT(bodies); i++) {
+		put_blob(f, &f->here, REPO, bodies[i], 2, &d[0]);
+		upload_unref(begin_from(f->away, &d[0], f->repo, 2, true));
+	}
+	wait_asked(&f->c.other, "POST ", COUNT(bodies));
+	upload_siblings(outbox, f->away, image);
+	for (int i = 0; i < 3000 && queued_ahead(d, COUNT(d)) < 3; i++)
+		usleep(1000);
+	assert_int_equal(queued_ahead(d, COUNT(d)), 3);
+	assert_true(digest_equal(&d[0], &defg));
+	assert_true(digest_equal(&d[1], &abc));
 	image_unref(image);
 }
 
@@ -235,6 +276,7 @@ int main(void)
 		T(who_is_waited_for_goes_first),
 		T(nothing_is_begun_ahead_while_draining),
 		T(the_rest_of_an_image_follows),
+		T(the_largest_goes_first),
 		T(the_rest_is_forgotten_when_nobody_comes),
 		T(transfers_are_listed),
 		T(sessions_of_an_earlier_run_are_cancelled),

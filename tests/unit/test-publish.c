@@ -4,6 +4,9 @@
 #include "push/pending_private.h"
 #include "util/clock.h"
 
+/* After a media type, within its quotes. */
+#define URLS "\",\"urls\":[\"https://example.com/x\"],\"x\":\""
+
 static struct repo *app, *other;
 static struct wait w;
 
@@ -243,7 +246,12 @@ static void test_index(void **state)
 	root = document(MEDIATYPE_OCI_INDEX, NULL, tops, 2, NULL);
 	hand_add(root.bytes, &d);
 	world.slow_ms = 5;
+	world.watched = true;
+	world.caller = pthread_self();
 	assert_int_equal(publish_as("1.5", &root, NULL, NULL), 0);
+	/* Only the caller knows what it must not wait for. */
+	assert_int_equal(world.told_elsewhere, 0);
+	assert_noted(11, "CHANGED");
 	assert_tag("1.5", &root.digest);
 	assert_noted(11, "PUT");
 	assert_true(world.busy_max > 1);
@@ -384,13 +392,29 @@ static void test_no_repository(void **state)
 	free(i.root.bytes);
 }
 
+/* Nobody could pull it again. */
+static void test_wrong_blob_size(void **state)
+{
+	struct part config = blob_there(app, CONFIG, "config"), root;
+	struct part layer = part_of(LAYER, "at hand");
+	struct digest d;
+
+	hand_add("at hand", &d);
+	layer.size++;
+	root = document(MEDIATYPE_OCI_MANIFEST, &config, &layer, 1, NULL);
+	hand_add(root.bytes, &d);
+	assert_int_equal(publish_as("1.5", &root, NULL, NULL), -EBADMSG);
+	assert_noted(0, "PUT");
+	free(root.bytes);
+}
+
 static void test_foreign(void **state)
 {
 	struct part config = blob_there(app, CONFIG, "config"), layers[2], root;
 	struct digest d;
 
-	layers[0] = part_of(FOREIGN, "foreign");
-	layers[1] = part_of(FOREIGN, "foreign, at hand");
+	layers[0] = part_of(FOREIGN URLS, "foreign");
+	layers[1] = part_of(FOREIGN URLS, "foreign, at hand");
 	hand_add("foreign, at hand", &d);
 	root = document(MEDIATYPE_OCI_MANIFEST, &config, layers, 2, NULL);
 	hand_add(root.bytes, &d);
@@ -398,6 +422,30 @@ static void test_foreign(void **state)
 	assert_noted(1, "BEGIN");
 	assert_noted(1, "SENT team/app %s", text_of(&layers[1].digest));
 	free(root.bytes);
+}
+
+/* Whoever pulls a layer that may be distributed expects it here. */
+static void test_urls(void **state)
+{
+	static const char *const types[] = {
+		LAYER URLS, "application/vnd.example.layer" URLS, FOREIGN};
+
+	for (size_t i = 0; i < COUNT(types); i++) {
+		struct part config = blob_there(app, CONFIG, "config"), root;
+		const struct part layer = part_of(types[i], "elsewhere");
+		struct string_list missing = {.v = NULL};
+		struct digest d;
+
+		root = document(MEDIATYPE_OCI_MANIFEST, &config, &layer, 1,
+				NULL);
+		hand_add(root.bytes, &d);
+		assert_int_equal(publish_as("1.5", &root, &missing, NULL),
+				 -EAGAIN);
+		assert_int_equal(missing.len, 1);
+		assert_noted(0, "PUT");
+		string_list_done(&missing);
+		free(root.bytes);
+	}
 }
 
 /* An entry of an unknown kind binds nobody. */
@@ -552,17 +600,30 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_one),		  TEST(test_by_digest),
-		TEST(test_blobs),	  TEST(test_missing),
-		TEST(test_no_root),	  TEST(test_index),
-		TEST(test_child_refused), TEST(test_interrupted),
-		TEST(test_child_there),	  TEST(test_lost),
-		TEST(test_no_repository), TEST(test_foreign),
-		TEST(test_odd_entry),	  TEST(test_sent_as_blob),
-		TEST(test_wrong_size),	  TEST(test_wrong_type),
-		TEST(test_wrong_bytes),	  TEST(test_rubbish),
-		TEST(test_too_large),	  TEST(test_too_deep),
-		TEST(test_growing),	  TEST(test_upload_fails),
+		TEST(test_one),
+		TEST(test_by_digest),
+		TEST(test_blobs),
+		TEST(test_missing),
+		TEST(test_no_root),
+		TEST(test_index),
+		TEST(test_child_refused),
+		TEST(test_interrupted),
+		TEST(test_child_there),
+		TEST(test_lost),
+		TEST(test_no_repository),
+		TEST(test_foreign),
+		TEST(test_odd_entry),
+		TEST(test_sent_as_blob),
+		TEST(test_wrong_blob_size),
+		TEST(test_urls),
+		TEST(test_wrong_size),
+		TEST(test_wrong_type),
+		TEST(test_wrong_bytes),
+		TEST(test_rubbish),
+		TEST(test_too_large),
+		TEST(test_too_deep),
+		TEST(test_growing),
+		TEST(test_upload_fails),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,13 +15,6 @@ void pending_superseded(struct outbox *o, struct repo *r, const char *name)
 	pthread_mutex_unlock(&world.lock);
 }
 
-void pending_forget(struct outbox *o, struct repo *r, const char *name)
-{
-	pthread_mutex_lock(&world.lock);
-	note("FORGET %s", name);
-	pthread_mutex_unlock(&world.lock);
-}
-
 static int setup(void **state)
 {
 	struct thing *t;
@@ -29,6 +22,7 @@ static int setup(void **state)
 	world_start();
 	app = repo_make("team/app");
 	world.options.allow_delete = true;
+	world.alone = true;
 	wait_init(&w, 20000, 0);
 	config = blob_there(app, CONFIG, "config");
 	image = document(MEDIATYPE_OCI_MANIFEST, &config, NULL, 0, NULL);
@@ -105,6 +99,60 @@ static void test_rename(void **state)
 	assert_int_equal(noted("DELETE"), 1);
 }
 
+static void *put_image(void *arg)
+{
+	struct wait mine;
+
+	wait_init(&mine, 20000, 0);
+	assert_int_equal(
+		tagging_put(&world.outbox, app, arg, &image.digest, &mine), 0);
+	return NULL;
+}
+
+/* One name is changed by one at a time, two are by two. */
+static void test_crowd(void **state)
+{
+	static char tags[][4] = {"x", "x", "x", "y", "z"};
+	pthread_t v[COUNT(tags)];
+
+	world.alone = false;
+	world.slow_ms = 30;
+	for (size_t n = 3; n <= COUNT(tags); n += 2) {
+		world.busy_max = 0;
+		for (size_t i = n - 3; i < n; i++)
+			assert_int_equal(
+				pthread_create(&v[i], NULL, put_image, tags[i]),
+				0);
+		for (size_t i = n - 3; i < n; i++)
+			pthread_join(v[i], NULL);
+		assert_int_equal(world.busy_max, n == 3 ? 1 : 3);
+	}
+}
+
+/* Nobody waits for ever. */
+static void test_occupied(void **state)
+{
+	struct gate *gates[2];
+
+	wait_init(&w, 20000, 0);
+	assert_int_equal(
+		gate_enter_two(&world.outbox, app, "1.5", "1.4", &w, gates), 0);
+	wait_init(&w, 20, 0);
+	assert_int_equal(
+		tagging_put(&world.outbox, app, "1.5", &image.digest, &w),
+		-ETIMEDOUT);
+	assert_int_equal(tagging_remove(&world.outbox, app, "1.4", &w),
+			 -ETIMEDOUT);
+	assert_int_equal(tagging_rename(&world.outbox, app, "1.5", "1.6", &w),
+			 -ETIMEDOUT);
+	assert_int_equal(noted("PUT") + noted("DELETE"), 0);
+	gate_leave(gates[0]);
+	gate_leave(gates[1]);
+	wait_init(&w, 20000, 0);
+	assert_int_equal(tagging_rename(&world.outbox, app, "1.5", "1.4", &w),
+			 0);
+}
+
 /* Both names are there then, and that is said. */
 static void test_rename_half(void **state)
 {
@@ -132,7 +180,7 @@ static void test_remove(void **state)
 	assert_int_equal(tagging_remove(&world.outbox, app, "1.5", &w), 0);
 	assert_int_equal(noted("DELETE team/app tag 1.5"), 1);
 	assert_int_equal(noted("LEARN team/app no 1.5"), 1);
-	assert_int_equal(noted("FORGET 1.5"), 1);
+	assert_int_equal(noted("SUPERSEDED 1.5"), 1);
 	assert_int_equal(noted("CHANGED team/app 1.5"), 1);
 	assert_int_equal(
 		tagging_remove_manifest(&world.outbox, app, &image.digest, &w),
@@ -167,7 +215,7 @@ static void test_remove_fails(void **state)
 	assert_int_equal(noted("DELETE"), 3);
 	assert_int_equal(noted("LEARN"), 0);
 	assert_int_equal(noted("CHANGED"), 0);
-	assert_int_equal(noted("FORGET"), 0);
+	assert_int_equal(noted("SUPERSEDED"), 0);
 }
 
 /* A registry that keeps a list of referrers must not be left with it. */
@@ -236,7 +284,8 @@ int main(void)
 		TEST(test_put),		 TEST(test_rename),
 		TEST(test_rename_half),	 TEST(test_remove),
 		TEST(test_remove_fails), TEST(test_remove_referrer),
-		TEST(test_not_allowed),
+		TEST(test_not_allowed),	 TEST(test_crowd),
+		TEST(test_occupied),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -145,6 +145,56 @@ static void a_blob_is_mounted_within_a_registry(void **state)
 	feed_unref(feed);
 }
 
+/* That somebody knows a name is no reason to give him what it names. */
+static void a_name_alone_mounts_nothing(void **state)
+{
+	struct feed *wrong = feed_of(f, "wrong.", 6, true);
+	struct feed *byte = feed_of(f, "x", 1, false);
+	struct upload *u;
+	struct digest d;
+
+	(void)state;
+	put_blob(f, &f->here, "other/app", "secret", 6, &d);
+	learn_blob(f->other, &d, 6);
+	assert_int_equal(finish(begin(f->repo, &d, NULL)), -ENOENT);
+	assert_int_equal(finish(begin(f->repo, &d, wrong)), -EBADMSG);
+	u = begin(f->repo, &d, byte);
+	usleep(50000);
+	feed_end(byte);
+	assert_int_equal(finish(u), -EBADMSG);
+	/* Said to be in another registry. */
+	assert_true(finish(begin_from(f->repo, &d, f->away, 6, false)) < 0);
+	assert_int_equal(taken.mounted, 0);
+	assert_int_equal(asked(&f->c.s, "mount="), 0);
+	assert_false(holds(&f->here, &f->c.s, REPO, &d, "secret", 6));
+	assert_false(is_known(f->repo, &d, 6));
+	feed_unref(wrong);
+	feed_unref(byte);
+}
+
+/* Who writes what another repository holds sends nothing: that is decided when
+ * all of it is there. */
+static void a_mount_waits_for_the_last_byte(void **state)
+{
+	struct feed *feed = feed_of(f, "sec", 3, false);
+	struct upload *u;
+	struct digest d;
+
+	(void)state;
+	put_blob(f, &f->here, "other/app", "secret", 6, &d);
+	learn_blob(f->other, &d, 6);
+	u = begin(f->repo, &d, feed);
+	usleep(100000);
+	assert_int_equal(asked(&f->c.s, "POST "), 0);
+	assert_int_equal(feed_write(feed, "ret", 3, 3), 0);
+	feed_end(feed);
+	assert_int_equal(finish(u), 0);
+	assert_int_equal(taken.mounted, 1);
+	assert_int_equal(atomic_load(&taken.received), 0);
+	assert_true(holds(&f->here, &f->c.s, REPO, &d, "secret", 6));
+	feed_unref(feed);
+}
+
 static void without_mounts_it_is_copied(void **state)
 {
 	struct digest d;
@@ -299,11 +349,11 @@ static void files_being_written_leave_a_place(void **state)
 		e = digest_for(text, (size_t)len);
 		u[i] = begin(f->away, &e, growing[i]);
 	}
-	wait_asked(&f->c.other, "POST ", 3);
+	wait_asked(&f->c.other, "POST ", 5);
 	assert_int_equal(finish(begin(f->away, &d, whole)), 0);
 	uploads_count(outbox->uploads, &n);
-	assert_int_equal(n.running, 3);
-	assert_int_equal(n.queued, COUNT(growing) - 3);
+	assert_int_equal(n.running, 5);
+	assert_int_equal(n.queued, COUNT(growing) - 5);
 	/* One that was queued while it grew takes that place at its end. */
 	feed_end(growing[7]);
 	assert_int_equal(finish(u[7]), 0);
@@ -483,6 +533,8 @@ int main(void)
 		T(nothing_comes_from_nowhere),
 		T(a_file_that_changes_is_sent_anew),
 		T(a_blob_is_mounted_within_a_registry),
+		T(a_name_alone_mounts_nothing),
+		T(a_mount_waits_for_the_last_byte),
 		T(without_mounts_it_is_copied),
 		T(a_blob_streams_between_registries),
 		T(a_cache_without_room_is_no_obstacle),

@@ -2,6 +2,7 @@
 /* The FLUSH that commits, told from those that do not; and what is copied
  * instead of written. */
 #include "draft-script.h"
+#include "push/writer_private.h"
 
 /* One file, made, written and closed by one process. */
 #define PUT_BY(h, name, content, pid)                                          \
@@ -124,16 +125,44 @@ static const struct row flushes[] = {
 	  {REST, 0, NULL, "L", 0, 0},
 	  {FLUSH, 0, NULL, NULL, NOBODY, 0},
 	  {CLOSE, 0, NULL, NULL, 0, 0}}},
-	{"nobody of the same name space: index.json waits for its RELEASE",
+	{"nobody of the same name space: index.json as soon as it is whole",
 	 "M",
 	 "LCM",
 	 "-",
 	 0,
 	 {BLOBS,
 	  {CREATE, 0, "index.json", NULL, NOBODY, 0},
-	  {WRITE, 0, NULL, "I", 0, 0},
+	  {FLUSH, 0, NULL, NULL, NOBODY, 0},
+	  {HALF, 0, NULL, "I", 0, 0},
 	  {FLUSH, 0, NULL, NULL, NOBODY, 0},
 	  {TAG, 0, NULL, "", 0, 0},
+	  {REST, 0, NULL, "I", 0, 0},
+	  {FLUSH, 0, NULL, NULL, NOBODY, 0},
+	  {TAG, 0, NULL, "M", 0, 0},
+	  {CLOSE, 0, NULL, NULL, 0, 0}}},
+	{"opened by one who left, and the writer was killed",
+	 "",
+	 "LC",
+	 "blobs",
+	 1,
+	 {BLOBS,
+	  {CREATE, 0, "index.json", NULL, 10, 0},
+	  {FLUSH, 0, NULL, NULL, 10, 0},
+	  {WRITE, 0, NULL, "I", 0, 0},
+	  {DYING, 0, NULL, NULL, 20, 0},
+	  {FLUSH, 0, NULL, NULL, 20, 0},
+	  {CLOSE, 0, NULL, NULL, 0, 0}}},
+	{"the same, and somebody says that it is whole",
+	 "M",
+	 "LCM",
+	 "-",
+	 0,
+	 {BLOBS,
+	  {CREATE, 0, "index.json", NULL, 10, 0},
+	  {WRITE, 0, NULL, "I", 0, 0},
+	  {DYING, 0, NULL, NULL, 20, 0},
+	  {FLUSH, 0, NULL, NULL, 20, 0},
+	  {SYNC, 0, NULL, NULL, 30, 0},
 	  {CLOSE, 0, NULL, NULL, 0, 0}}},
 	{"fsync of a file, by whomever",
 	 "M",
@@ -408,15 +437,15 @@ static void test_extents(void **state)
 	c.digest = &contents[i].digest;
 	c.size_bytes = contents[i].len;
 	c.len = 5;
-	assert_int_equal(writer_copy(w, &c), 5);
+	assert_int_equal(writer_copy(w, &c, &patience), 5);
 	assert_int_equal(writer_size(w), 5);
 	c.src_off = c.off = 7;
-	assert_int_equal(writer_copy(w, &c), -EXDEV);
+	assert_int_equal(writer_copy(w, &c, &patience), -EXDEV);
 	c.off = 5;
-	assert_int_equal(writer_copy(w, &c), -EXDEV);
+	assert_int_equal(writer_copy(w, &c, &patience), -EXDEV);
 	c.src_off = 5;
 	c.len = 1000;
-	assert_int_equal(writer_copy(w, &c), contents[i].len - 5);
+	assert_int_equal(writer_copy(w, &c, &patience), contents[i].len - 5);
 	assert_true(writer_dirty(w));
 	assert_int_equal(writer_flush(w, 10, &wait), 0);
 	assert_false(writer_dirty(w));
@@ -430,7 +459,7 @@ static void test_extents(void **state)
 			 0);
 	c.src_off = c.off = 0;
 	c.len = 5;
-	assert_int_equal(writer_copy(w, &c), 5);
+	assert_int_equal(writer_copy(w, &c, &patience), 5);
 	assert_int_equal(writer_flush(w, 10, &wait), -EBADMSG);
 	writer_close(w);
 	draft_unref(d);
@@ -466,8 +495,10 @@ static void test_streams(void **state)
 
 		fake.begun = 0;
 		assert_int_equal(begin("@X", &d, &w), 0);
-		assert_int_equal(writer_write(w, rows[i].first, 2, 0), 0);
-		assert_int_equal(writer_write(w, rows[i].second, 2, 2), 0);
+		assert_int_equal(
+			writer_write(w, rows[i].first, 2, 0, &patience), 0);
+		assert_int_equal(
+			writer_write(w, rows[i].second, 2, 2, &patience), 0);
 		assert_int_equal(fake.begun, rows[i].begun);
 		assert_int_equal(box.writers, 1);
 		fake.dying = 10;
@@ -486,11 +517,11 @@ static void test_early_failure(void **state)
 	(void)state;
 	wait_init(&wait, 5000, 0);
 	assert_int_equal(begin("@L", &d, &w), 0);
-	assert_int_equal(writer_write(w, "ab", 2, 0), 0);
+	assert_int_equal(writer_write(w, "ab", 2, 0, &patience), 0);
 	fake.early = -EDQUOT;
-	assert_int_equal(writer_write(w, "ab", 2, 2), -EDQUOT);
+	assert_int_equal(writer_write(w, "ab", 2, 2, &patience), -EDQUOT);
 	fake.early = 0;
-	assert_int_equal(writer_write(w, "ab", 2, 2), -EDQUOT);
+	assert_int_equal(writer_write(w, "ab", 2, 2, &patience), -EDQUOT);
 	assert_int_equal(writer_flush(w, 10, &wait), -EDQUOT);
 	writer_close(w);
 	draft_unref(d);
@@ -508,9 +539,10 @@ static void test_stale_upload(void **state)
 	wait_init(&wait, 5000, 0);
 	assert_int_equal(begin("@L", &d, &w), 0);
 	i = content_at('L');
-	assert_int_equal(writer_write(w, "no", 2, 0), 0);
+	assert_int_equal(writer_write(w, "no", 2, 0, &patience), 0);
 	fake.early = -ESTALE;
-	assert_int_equal(writer_write(w, contents[i].text, contents[i].len, 0),
+	assert_int_equal(writer_write(w, contents[i].text, contents[i].len, 0,
+				      &patience),
 			 0);
 	fake.early = 0;
 	assert_int_equal(fake.begun, 1);
@@ -535,9 +567,9 @@ static void test_refused(void **state)
 		wait_init(&wait, 5000, 0);
 		assert_int_equal(begin("@L", &d, &w), 0);
 		l = content_at('L');
-		assert_int_equal(
-			writer_write(w, contents[l].text, contents[l].len, 0),
-			0);
+		assert_int_equal(writer_write(w, contents[l].text,
+					      contents[l].len, 0, &patience),
+				 0);
 		fake.upload_error = errors[i];
 		assert_int_equal(writer_flush(w, 10, &wait), errors[i]);
 		fake.upload_error = 0;
@@ -562,18 +594,78 @@ static void test_read_back(void **state)
 	wait_init(&wait, 5000, 0);
 	assert_int_equal(begin("@L", &d, &w), 0);
 	i = content_at('L');
-	assert_int_equal(writer_read(w, buf, sizeof(buf), 0), 0);
-	assert_int_equal(writer_write(w, contents[i].text, contents[i].len, 0),
+	assert_int_equal(writer_read(w, buf, sizeof(buf), 0, &patience), 0);
+	assert_int_equal(writer_write(w, contents[i].text, contents[i].len, 0,
+				      &patience),
 			 0);
-	assert_int_equal(writer_read(w, buf, sizeof(buf), 3),
+	assert_int_equal(writer_read(w, buf, sizeof(buf), 3, &patience),
 			 contents[i].len - 3);
 	assert_memory_equal(buf, contents[i].text + 3, contents[i].len - 3);
 	assert_int_equal(writer_flush(w, 10, &wait), 0);
 	/* The registry has it, and the spool not any more. */
 	assert_int_equal(fake.feeds, 0);
-	assert_int_equal(writer_read(w, buf, 4, 0), 4);
+	assert_int_equal(writer_read(w, buf, 4, 0, &patience), 4);
 	assert_memory_equal(buf, contents[i].text, 4);
 	writer_close(w);
+	draft_unref(d);
+}
+
+/* The registry's no is told to whoever closes it, also where nobody knows who
+ * that is. */
+static void test_refused_to_nobody(void **state)
+{
+	size_t i;
+	struct draft *d;
+	struct writer *w;
+
+	(void)state;
+	contents_setup();
+	i = content_at('I');
+	fake.publish_error = -EACCES;
+	assert_int_equal(draft_open(&box, &here, "1.5", &d), 0);
+	assert_int_equal(draft_write(d, "index.json", true, NOBODY, &w), 0);
+	assert_int_equal(writer_write(w, contents[i].text, contents[i].len, 0,
+				      &patience),
+			 0);
+	assert_int_equal(writer_flush(w, NOBODY, &patience), -EACCES);
+	assert_int_equal(writer_flush(w, NOBODY, &patience), -EACCES);
+	writer_close(w);
+	draft_discard(d);
+	draft_unref(d);
+}
+
+/* Without a wait: not behind another's flush, and not for the network. */
+static void test_no_wait(void **state)
+{
+	struct wait brief;
+	struct draft *d;
+	struct writer *w;
+	char buf[4];
+	size_t i;
+
+	(void)state;
+	contents_setup();
+	i = content_at('L');
+	wait_init(&brief, 20, 0);
+	assert_int_equal(draft_open(&box, &here, "1.5", &d), 0);
+	assert_int_equal(
+		writer_new_blob(&box, &here, &contents[i].digest, 10, &w), 0);
+	assert_int_equal(writer_enter(w, &brief), 0);
+	assert_int_equal(writer_write(w, "a", 1, 0, NULL), -EINPROGRESS);
+	assert_int_equal(writer_read(w, buf, 1, 0, NULL), -EINPROGRESS);
+	assert_int_equal(writer_truncate(w, 0, NULL), -EINPROGRESS);
+	assert_int_equal(writer_write(w, "a", 1, 0, &brief), -ETIMEDOUT);
+	writer_leave(w);
+	assert_int_equal(
+		writer_write(w, contents[i].text, contents[i].len, 0, NULL), 0);
+	assert_int_equal(writer_flush(w, 10, &patience), 0);
+	/* The registry has it now, and nobody else. */
+	assert_int_equal(writer_read(w, buf, 4, 0, NULL), -EINPROGRESS);
+	assert_int_equal(writer_read(w, buf, 4, 0, &patience), 4);
+	assert_memory_equal(buf, contents[i].text, 4);
+	assert_int_equal(writer_read(w, buf, 4, 0, NULL), 4);
+	writer_close(w);
+	draft_discard(d);
 	draft_unref(d);
 }
 
@@ -587,6 +679,7 @@ int main(void)
 		TEST(test_extents),	     TEST(test_streams),
 		TEST(test_early_failure),    TEST(test_stale_upload),
 		TEST(test_refused),	     TEST(test_read_back),
+		TEST(test_no_wait),	     TEST(test_refused_to_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
