@@ -2,11 +2,13 @@
 """What the emulator holds after a push: every byte by GET, as a client would."""
 import base64
 import json
+import os
+import time
 import urllib.request
 
 from images import MANIFEST, INDEX
 from pushing import errors, pending, spool_bytes
-from tools import sha256
+from tools import sha256, wait_until
 
 DOCKER = "application/vnd.docker.distribution."
 EVERY = ", ".join((MANIFEST, INDEX, DOCKER + "manifest.v2+json",
@@ -50,8 +52,18 @@ def sent(entries):
 def finished(m):
     """Nothing is left behind, and nobody complained."""
     assert pending(m) == []
-    assert spool_bytes(m) == 0
+    wait_until(lambda: spool_bytes(m) == 0, 3, "the spool is empty")
     assert errors(m) == ""
+
+
+def left(m, repo, tag):
+    """After a copy that failed: no layer is kept; what its other files left can
+    be removed, and then there is nothing.  For a tag that was never there."""
+    assert spool_bytes(m) < 100_000
+    if (m / repo / "_tags" / tag).exists():
+        os.rmdir(m / repo / "_tags" / tag)
+    assert pending(m) == []
+    wait_until(lambda: spool_bytes(m) == 0, 3, "the spool is empty")
 
 
 def account(folder, *emulators, user="jo", word="secret"):
@@ -66,3 +78,32 @@ def account(folder, *emulators, user="jo", word="secret"):
 
 def plain(*servers):
     return " ".join(s.address for s in servers)
+
+
+def write(path, data):
+    """Writes a file in pieces of a mebibyte; an error of close is not lost."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        for at in range(0, len(data), 1 << 20):
+            os.write(fd, data[at:at + (1 << 20)])
+    except BaseException:
+        os.close(fd)
+        raise
+    os.close(fd)
+
+
+def stream(emu, path, data):
+    """Writes a file whose last bytes come when the first are on their way: it is
+    streamed, whatever is quicker."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
+    mark, until = emu.mark(), time.monotonic() + 2
+    try:
+        os.write(fd, data[:-1000])
+        while not emu.log(method="PATCH", since=mark) and not any(emu.hits()) and \
+                time.monotonic() < until:
+            time.sleep(0.01)
+        os.write(fd, data[-1000:])
+    except BaseException:
+        os.close(fd)
+        raise
+    os.close(fd)

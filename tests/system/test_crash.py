@@ -11,7 +11,7 @@ import time
 import pytest
 from images import Layout, make_tar
 from pushing import check_image, is_linked, pending
-from tools import need, run, wait_until
+from tools import errno_of, need, run, sha256, wait_until
 
 CYCLES = int(os.environ.get("RFS_CRASH_CYCLES", "12"))
 LAYERS = 10
@@ -32,11 +32,6 @@ def duration(source, target):
     start = time.monotonic()
     run("cp", "-r", source, target)
     return time.monotonic() - start
-
-
-def sessions(server, repo):
-    folder = server.root / "docker/registry/v2/repositories" / repo / "_uploads"
-    return os.listdir(folder) if folder.exists() else []
 
 
 @pytest.mark.limit(120 + 4 * CYCLES)
@@ -65,7 +60,6 @@ def test_crash(docker_registry, mount, ten, tmp_path, origin):
         m.start()
         m.expect_exit = 0
         assert pending(m) == [] or done != 0
-        wait_until(lambda r=repo: not sessions(b, r), 5, "left sessions are cancelled")
         run("cp", "-r", f"{source}/.", target) if target.exists() else \
             run("cp", "-r", source, target)
         check_image(b, repo, "1", ten, tmp_path)
@@ -114,3 +108,21 @@ def test_pending_forgotten(docker_registry, mount, ten):
     assert pending(m) == []
     m.restart()
     assert pending(m) == []
+
+
+def test_left_session(emulator, mount, tmp_path):
+    """An upload that was under way is cancelled by the next mount.  (distribution
+    2.8 cannot: it forgets how to name a session that has taken bytes.)"""
+    emu = emulator("distribution3")
+    m = mount(emu)
+    data = os.urandom(8 << 20)
+    fd = os.open(m / f"left/_blobs/{sha256(data)}", os.O_WRONLY | os.O_CREAT)
+    os.write(fd, data[:4 << 20])
+    emu.wait_log(lambda log: any(e["method"] == "PATCH" for e in log))
+    m.kill()
+    assert errno_of(os.close, fd) in ("ENOTCONN", "ECONNABORTED")
+    mark = emu.mark()
+    m.start()
+    m.expect_exit = 0
+    emu.wait_log(lambda log: any(e["method"] == "DELETE" and e["status"] == 204
+                                 for e in log[mark:]))

@@ -5,7 +5,7 @@ import time
 
 import pytest
 from images import skopeo_env
-from pushing import check_image, errors, raw_manifest
+from pushing import check_image, errors, pending, raw_manifest
 from tools import errno_of, need, run, sha256
 
 
@@ -150,3 +150,26 @@ def test_other_mount(held, mount, images, tmp_path):
     assert images.multi.digest in (b / "team/app/_tags/1.4/index.json").read_text()
     body = raw_manifest(held, "team/app", "1.4", skopeo_env(tmp_path))
     assert sha256(body) == images.multi.digest
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_remove_written(emulator, mount, images, allowed):
+    """A directory that may not be removed keeps what was written there; one
+    that was removed is gone with it."""
+    emu = emulator("distribution3", "delete=true")
+    images.single.fill(emu, "team/app", "1.4")
+    m = mount(emu, allow_delete=allowed)
+    tag = m / "team/app/_tags/1.4"
+    run("cp", images.multi.folder / "index.json", tag)
+    assert len(pending(m)) == 1
+    if allowed:
+        os.rmdir(tag)
+        assert pending(m) == []
+        assert not tag.exists()
+        return
+    assert errno_of(os.rmdir, tag) == "EPERM"
+    assert len(pending(m)) == 1
+    for name in os.listdir(m / ".registryfs/pending"):
+        os.unlink(m / ".registryfs/pending" / name)
+    os.unlink(tag / "index.json")
+    assert images.single.digest in (tag / "index.json").read_text()

@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from emupush import has_blob
 from pushing import check_image, errors, pending, spool_bytes
-from tools import errno_of, need, run, sha256, sha256sum, wait_until
+from tools import errno_of, need, run, sha256, sha256sum, timed, wait_until
 
 MIB = 1 << 20
 
@@ -196,3 +198,116 @@ def test_places(registry, mount, name):
     for inside in ("layers/00", "rootfs"):
         place = m / "team/app/_tags/1.4" / inside / "new"
         assert errno_of(write, place, b"x") == "EPERM"
+
+
+def sync(folder):
+    """fsync of a directory."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def test_sync_tells(emulator, mount, images, tmp_path):
+    """fsync of an image directory is 0 only if all that was written there is
+    published, whatever the tag meant before."""
+    emu = emulator("distribution")
+    images.single.fill(emu, "team/app", "1")
+    m = mount(emu, retries=1)
+    tag = m / "team/app/_tags/1"
+    sync(tag)
+    extra = os.urandom(1000)
+    write(tag / f"blobs/sha256/{sha256(extra)[7:]}", extra)
+    assert errno_of(sync, tag) == "EIO"
+    assert sha256(extra)[7:] in errors(m)
+    os.unlink(tag / f"blobs/sha256/{sha256(extra)[7:]}")
+    sync(tag)
+    emu.fault(path="/manifests/", method="PUT", status=403, count=1000,
+              body='{"errors":[{"code":"DENIED","message":"not for you"}]}')
+    assert run("cp", "-r", f"{images.multi.folder}/.", tag, check=False).returncode != 0
+    assert errno_of(sync, tag) == "EACCES"
+    assert errno_of(sync, tag) == "EACCES"
+    emu.clear_faults()
+    run("cp", "-r", f"{images.multi.folder}/.", tag)
+    sync(tag)
+    assert images.multi.digest in (tag / "index.json").read_text()
+
+
+def test_sync_without_pending(emulator, mount, images):
+    """Whoever forgets a pending image is told that it was not published."""
+    emu = emulator("distribution")
+    images.single.fill(emu, "team/app", "1")
+    m = mount(emu)
+    tag = m / "team/app/_tags/1"
+    run("cp", images.multi.folder / "index.json", tag)
+    assert errno_of(sync, tag) == "EIO"
+    for name in os.listdir(m / ".registryfs/pending"):
+        os.unlink(m / ".registryfs/pending" / name)
+    assert errno_of(sync, tag) == "EIO"
+    os.unlink(tag / "index.json")
+    sync(tag)
+
+
+def test_busy_writers(emulator, mount, images):
+    """Files that wait for the registry leave threads for all the others."""
+    emu = emulator("distribution")
+    m = mount(emu, max_threads=64, timeout=20)
+    files = []
+    for n in range(80):
+        data = b"%05d" % n * 1000
+        fd = os.open(blob(m, "w/busy", sha256(data)), os.O_WRONLY | os.O_CREAT, 0o644)
+        files.append((fd, data))
+    emu.fault(path="/blobs/", delay=6, count=0)
+
+    def flush(fd):
+        os.close(os.dup(fd))
+
+    def write_again(fd, data):
+        os.pwrite(fd, data[4000:], 4000)
+
+    for fd, data in files:
+        os.write(fd, data)
+    with ThreadPoolExecutor(160) as pool:
+        done = [pool.submit(flush, fd) for fd, _ in files]
+        time.sleep(1)
+        done += [pool.submit(write_again, fd, data) for fd, data in files]
+        time.sleep(1)
+        assert not any(d.done() for d in done)
+        took, _ = timed(os.listdir, m / ".registryfs")
+        assert took < 2
+        emu.clear_faults()
+        for d in done:
+            d.result(50)
+    for fd, data in files:
+        os.close(fd)
+        assert has_blob(emu, "w/busy", sha256(data))
+
+
+ORPHAN = """
+import os, sys, time
+fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+if os.fork() == 0:
+    time.sleep(0.5)
+    os.write(fd, sys.stdin.buffer.read())
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_killed_child(registry, mount, images, number):
+    """What was left to a child that was killed is not published."""
+    m = mount(registry)
+    tag = m / f"w/orphan{number}/_tags/1"
+    tag.mkdir(parents=True)
+    run("cp", "-r", images.single.folder / "blobs", tag)
+    with open(images.single.folder / "index.json", "rb") as source:
+        opener = subprocess.Popen(["python3", "-c", ORPHAN, str(tag / "index.json")],
+                                  stdin=source, stdout=subprocess.PIPE)
+        opener.wait(10)
+        child = int(opener.stdout.readline())
+    os.kill(child, number)
+    wait_until(lambda: "ECANCELED" in errors(m), 5, "the error")
+    assert registry.status(f"/v2/w/orphan{number}/manifests/1") == 404
