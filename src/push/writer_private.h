@@ -46,7 +46,7 @@ struct writer {
 	_Atomic enum writer_state state; /* anybody may look */
 	int error;			 /* FAILED */
 	bool counted;			 /* among the entry's writers */
-	bool killed; /* one who had it open while it was DIRTY */
+	bool killed;	   /* one who had it open while it was DIRTY */
 	struct feed *feed; /* NULL: no bytes but those of the extent */
 	bool given;	   /* the entry has the feed too, and others read it */
 	struct writer_extent extent;

@@ -21,6 +21,7 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
 import layer_rows  # noqa: E402
+import push_rows  # noqa: E402
 import rows  # noqa: E402
 from rig import Rig  # noqa: E402
 
@@ -86,7 +87,7 @@ def main():
     parser.add_argument("--json", help="also write the numbers to this file")
     parser.add_argument("--list", action="store_true", help="name the rows")
     options = parser.parse_args()
-    chosen = [r for r in rows.ROWS + layer_rows.ROWS
+    chosen = [r for r in rows.ROWS + layer_rows.ROWS + push_rows.ROWS
               if any(word in r.__name__ for word in options.rows.split(","))]
     if options.list:
         for row in chosen:

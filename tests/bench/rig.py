@@ -15,10 +15,12 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 MIB = 1 << 20
+LINK_RATE = 125_000_000                 # bytes per second
 REGISTRY_CONF = """version: 0.1
 log: {{level: info}}
 storage:
@@ -32,9 +34,19 @@ ACCESS = re.compile(rb'"(GET|HEAD) (\S+) HTTP/[\d.]+" (\d+) (\d+)')
 def shell(command, **variables):
     """Seconds that a command line of sh takes."""
     start = time.monotonic()
-    subprocess.run(["sh", "-ec", command], check=True, stdin=subprocess.DEVNULL,
-                   stdout=subprocess.DEVNULL, env=dict(os.environ, **variables),
-                   timeout=900)
+    process = subprocess.Popen(["sh", "-ec", command], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL,
+                               env=dict(os.environ, **variables))
+    # To wait with a timeout is to look every 50 ms.
+    timer = threading.Timer(900, process.kill)
+    timer.start()
+    try:
+        status = process.wait()
+    finally:
+        timer.cancel()
+        process.kill()
+    if status:
+        raise subprocess.CalledProcessError(status, command)
     return time.monotonic() - start
 
 
@@ -157,7 +169,7 @@ class DockerRegistry:
 
 class Mount:
     """One daemon with a cache of its own (or a given one, which is kept); as a
-    context it ends with the block."""
+    context it ends with the block.  source None: all hosts; give plain_http."""
 
     def __init__(self, rig, source, cache=None, **options):
         self.folder = Path(tempfile.mkdtemp(dir=rig.folder, prefix="mount-"))
@@ -166,10 +178,11 @@ class Mount:
         self.cache = cache or self.folder / "cache"
         options = {"cache_dir": self.cache, "plain_http": source, "cache_size": "64G",
                    **options}
-        words = ",".join(f"{k}={v}" for k, v in options.items())
+        words = ",".join(f"{k}={v}" for k, v in options.items() if v is not None)
         self.log = open(self.folder / "log", "w+b")
         self.process = subprocess.Popen(
-            [rig.program, "-f", "-o", words, source, str(self.point)],
+            [rig.program, "-f", "-o", words, *([source] if source else []),
+             str(self.point)],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
             env=dict(os.environ, HOME=str(self.folder)))
         wait_until(self._ready, 20, "the mount")
@@ -246,12 +259,13 @@ class Rig:
     def count(self, number):
         return max(10, int(number * self.scale))
 
-    def registry(self):
+    def registry(self, name="registry"):
+        """One of several, by name; all have their storage in memory."""
         def make():
-            registry = DockerRegistry(self.memory / "registry")
+            registry = DockerRegistry(self.memory / name)
             self.stack.callback(registry.stop)
             return registry
-        return self.once("registry", make)
+        return self.once(name, make)
 
     def blob(self, size):
         """A blob of team/app in the real registry: (digest, size)."""
@@ -264,7 +278,7 @@ class Rig:
         return self.once(("emulator", name), lambda: self.stack.enter_context(
             EmulatorProcess(profile, *settings)))
 
-    def link(self, address, delay_ms=15, rate="125M"):
+    def link(self, address, delay_ms=15, rate=LINK_RATE):
         """The same address behind a line of 30 ms and 1 Gb/s."""
         from emulator.proxy import ProxyProcess
         return self.once(("link", address), lambda: self.stack.enter_context(

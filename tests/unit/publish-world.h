@@ -97,11 +97,11 @@ static struct world {
 	const atomic_bool *hold; /* PUTs wait while it is true */
 	char hold_for[160];	 /* those of this only */
 	unsigned held;
-	bool alone; /* nobody else changes names */
+	bool alone;   /* nobody else changes names */
 	bool watched; /* who tells of changes: all by this thread? */
 	pthread_t caller;
 	unsigned told_elsewhere;
-	struct feed *draft;	 /* of the draft's document */
+	struct feed *draft; /* of the draft's document */
 	struct digest draft_digest;
 	bool has_draft;
 	struct digest arrives; /* as soon as it was found missing */
