@@ -89,19 +89,45 @@ static int check_connect(struct check *c)
 	return 0;
 }
 
+/* A host that is listed namespace by namespace is asked for that of the
+ * repository at hand.  What kind it is may be shown by its first refusal. */
+static int list_first(struct check *c, struct wait *w, char **ret_area,
+		      struct string_list *names, bool *ret_more)
+{
+	const char *path = c->ref.repository;
+	struct pager *pager = NULL;
+	struct pager_areas how;
+	bool again;
+	int r;
+
+	do {
+		pager_areas(c->registry, &how);
+		again = !how.components;
+		free(*ret_area);
+		*ret_area = strndup(path, again ? 0 : strcspn(path, "/"));
+		if (!*ret_area)
+			return -ENOMEM;
+		r = pager_open_area(c->registry, *ret_area, &pager);
+		if (r == 0)
+			r = pager_next(pager, w, names, ret_more);
+		pager_close(pager);
+		pager = NULL;
+		pager_areas(c->registry, &how);
+	} while (r == -EOPNOTSUPP && again && how.components);
+	return r;
+}
+
 static void check_catalogue(struct check *c)
 {
+	autofree char *area = NULL;
 	struct string_list names = {0};
-	struct pager *pager = NULL;
 	struct wait w;
-	char text[64];
+	char text[320];
 	bool more = false;
 	int r;
 
 	patience(c, &w);
-	r = pager_open_catalog(c->registry, &pager);
-	if (r == 0)
-		r = pager_next(pager, &w, &names, &more);
+	r = list_first(c, &w, &area, &names, &more);
 	if (r == -EOPNOTSUPP) {
 		print_row("catalogue", "no",
 			  "the registry does not list its repositories; "
@@ -109,12 +135,12 @@ static void check_catalogue(struct check *c)
 	} else if (r < 0) {
 		print_failure(c, "catalogue", r);
 	} else {
-		snprintf(text, sizeof(text), "%zu repositories%s", names.len,
+		snprintf(text, sizeof(text), "%zu repositories%s%s%s",
+			 names.len, *area ? " in " : "", area,
 			 more ? " on the first page" : "");
 		print_row("catalogue", "ok", text);
 	}
 	string_list_done(&names);
-	pager_close(pager);
 }
 
 /* Lists tags; keeps the one to try: the given, "latest", or the last. */

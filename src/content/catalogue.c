@@ -2,41 +2,19 @@
 /*
  * One node per path that was heard of: "team", "team/app".  A node is a
  * repository, the way to some, or both.  Children are appended in the order of
- * arrival, so that their index is a directory offset.  Ends like a listing.
+ * arrival, so that their index is a directory offset.  Where the nodes come
+ * from, and what is still to be asked, is known by catalogue_area.c.
  */
 #include "content/catalogue.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "content/context.h"
+#include "content/catalogue_private.h"
 #include "registry/pager.h"
-#include "store/rows.h"
 #include "util/auto.h"
 #include "util/clock.h"
-
-struct catalogue_node {
-	bool repository;
-	struct string_list children;
-};
-
-struct catalogue {
-	atomic_uint refs;
-	struct content *content;
-	char *host;
-	struct pager *pager; /* NULL: the host does not list */
-	uint64_t started_ms;
-
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	struct map *nodes; /* path -> catalogue_node; protected by lock */
-	bool fetching;	   /* protected by lock */
-	bool complete;	   /* protected by lock */
-	int broken;	   /* -errno: names were lost; protected by lock */
-	bool unlisted;	   /* filled from what was seen; protected by lock */
-};
 
 static void node_free(void *p)
 {
@@ -56,7 +34,7 @@ void catalogue_unref(struct catalogue *t)
 {
 	if (!t || atomic_fetch_sub(&t->refs, 1) > 1)
 		return;
-	pager_close(t->pager);
+	map_free(t->areas, area_free);
 	map_free(t->nodes, node_free);
 	pthread_cond_destroy(&t->changed);
 	pthread_mutex_destroy(&t->lock);
@@ -117,32 +95,25 @@ static int node_make(struct catalogue *t, const char *path, size_t len,
 	return 0;
 }
 
-static int catalogue_add(struct catalogue *t, const char *path)
+int catalogue_add(struct catalogue *t, const char *name)
 {
+	autofree char *path = strdup(name);
 	struct catalogue_node *n;
+	bool folder;
 	int r;
 
+	if (!path)
+		return -ENOMEM;
+	folder = str_suffix(path, "/");
+	if (folder)
+		path[strlen(path) - 1] = '\0';
 	if (content_allowed(t->content, t->host, path) < 0)
 		return 0;
 	r = node_make(t, path, strlen(path), &n);
-	if (r == 0)
+	if (r == 0 && folder)
+		n->folder = true;
+	else if (r == 0)
 		n->repository = true;
-	return r;
-}
-
-static int catalogue_add_row(void *arg, const char *name)
-{
-	return catalogue_add(arg, name);
-}
-
-/* Lock held, or not yet shared. */
-static int catalogue_fill_seen(struct catalogue *t)
-{
-	int r = repository_each(t->content->store, t->host, catalogue_add_row,
-				t);
-
-	t->unlisted = true;
-	t->complete = true;
 	return r;
 }
 
@@ -151,7 +122,6 @@ static int catalogue_new(struct content *c, const char *host,
 {
 	struct catalogue_node *top = calloc(1, sizeof(*top));
 	struct catalogue *t = calloc(1, sizeof(*t));
-	struct registry *registry;
 	int r = -ENOMEM;
 
 	if (!t || !top)
@@ -166,19 +136,13 @@ static int catalogue_new(struct content *c, const char *host,
 		goto fail;
 	r = map_new(&t->nodes);
 	if (r == 0)
+		r = map_new(&t->areas);
+	if (r == 0)
 		r = map_putn(t->nodes, "", 0, top, NULL);
 	if (r < 0)
 		goto fail;
 	top = NULL;
-	r = registries_get(c->registries, host, &registry);
-	if (r < 0)
-		goto fail;
-	if (c->options->offline || c->options->nolist)
-		r = catalogue_fill_seen(t);
-	else
-		r = pager_open_catalog(registry, &t->pager);
-	if (r == -EOPNOTSUPP)
-		r = catalogue_fill_seen(t);
+	r = registries_get(c->registries, host, &t->registry);
 	if (r < 0)
 		goto fail;
 	*ret = t;
@@ -201,7 +165,7 @@ static struct catalogue *catalogue_shared(struct content *c, const char *host)
 	if (!t || clock_ms() - t->started_ms >= ttl)
 		return NULL;
 	autolock(&t->lock);
-	return t->unlisted || t->broken ? NULL : catalogue_ref(t);
+	return t->stale ? NULL : catalogue_ref(t);
 }
 
 int catalogue_open(struct content *c, const char *host, struct catalogue **ret)
@@ -250,74 +214,52 @@ void catalogue_learn(struct content *c, const char *host, const char *path)
 	catalogue_unref(t);
 }
 
-static int catalogue_add_page(struct catalogue *t,
-			      const struct string_list *page, bool more)
-{
-	int r = 0;
+/* --- questions --- */
 
-	for (size_t i = 0; i < page->len && r == 0; i++)
-		r = catalogue_add(t, page->v[i]);
-	/* The pager does not give a page twice. */
-	if (r < 0)
-		t->broken = r;
-	else if (!more)
-		t->complete = true;
-	return r;
+static unsigned depth(const char *path)
+{
+	unsigned n = *path != '\0';
+
+	for (; *path; path++)
+		n += *path == '/';
+	return n;
 }
 
-/* Fetches a page; the lock is held on entry and on return. */
-static int catalogue_more(struct catalogue *t, struct wait *w)
+/* Can there be anything beneath? */
+static bool is_leaf(struct catalogue *t, const char *path)
 {
-	struct string_list page = {0};
-	bool more = true;
-	int r;
+	struct pager_areas how;
 
-	t->fetching = true;
-	pthread_mutex_unlock(&t->lock);
-	r = pager_next(t->pager, w, &page, &more);
-	pthread_mutex_lock(&t->lock);
-	t->fetching = false;
-	if (r == 0)
-		r = catalogue_add_page(t, &page, more);
-	else if (r == -EOPNOTSUPP)
-		r = catalogue_fill_seen(t);
-	string_list_done(&page);
-	pthread_cond_broadcast(&t->changed);
-	return r;
+	pager_areas(t->registry, &how);
+	return how.deepest && depth(path) >= how.deepest;
 }
 
-/* One step forward: waits for a page of another, or fetches one. */
-static int catalogue_step(struct catalogue *t, struct wait *w)
+bool catalogue_is_way(struct catalogue *t, const char *path)
 {
-	int r;
+	struct pager_areas how;
 
-	if (t->broken)
-		return t->broken;
-	r = gate_enter(&t->content->gate, t->host);
-	if (r < 0)
-		return r;
-	if (t->fetching)
-		r = wait_cond(w, &t->changed, &t->lock);
-	else
-		r = catalogue_more(t, w);
-	gate_leave(&t->content->gate, t->host);
-	return r;
+	pager_areas(t->registry, &how);
+	return depth(path) < how.shallowest;
 }
 
 int catalogue_child(struct catalogue *t, const char *path, size_t i,
 		    struct wait *w, const char **ret)
 {
 	struct catalogue_node *n;
+	struct area *a;
 	int r;
 
 	autolock(&t->lock);
 	for (;;) {
+		r = area_at(t, path, &a);
+		if (r < 0)
+			return r;
 		n = map_find(t->nodes, path);
 		if (n && i < n->children.len)
 			break;
-		if (t->complete)
+		if (a->complete || is_leaf(t, path))
 			return -ENODATA;
-		r = catalogue_step(t, w);
+		r = area_step(t, a, w);
 		if (r < 0)
 			return r;
 	}
@@ -325,26 +267,44 @@ int catalogue_child(struct catalogue *t, const char *path, size_t i,
 	return 0;
 }
 
+/* Enough is known of it, or no more will be. */
+static bool is_found(const struct catalogue_node *n, const struct area *a,
+		     bool whole)
+{
+	if (n && n->repository)
+		return true;
+	/* A prefix may still turn out to be a repository as well, if a list
+	 * of more than what is beneath it goes on. */
+	return a->complete || (n && n->children.len > 0 && !whole);
+}
+
 int catalogue_find(struct catalogue *t, const char *path, struct wait *w,
 		   enum catalogue_answer *ret)
 {
+	struct pager_areas how;
 	struct catalogue_node *n;
+	struct area *a;
 	int r;
 
 	autolock(&t->lock);
-	/* A prefix may still turn out to be a repository as well. */
-	while (!(n = map_find(t->nodes, path)) || !n->repository) {
-		if (t->complete)
+	for (;;) {
+		r = area_at(t, path, &a);
+		if (r < 0)
+			return r;
+		pager_areas(t->registry, &how);
+		n = map_find(t->nodes, path);
+		if (is_found(n, a, area_leading(path, how.components) == 0))
 			break;
-		r = catalogue_step(t, w);
+		r = area_step(t, a, w);
 		if (r < 0)
 			return r;
 	}
 	if (n && n->repository)
 		*ret = CATALOGUE_REPOSITORY;
-	else if (n && n->children.len > 0)
+	else if (n && (n->folder || n->children.len > 0))
 		*ret = CATALOGUE_PREFIX;
 	else
-		*ret = t->unlisted ? CATALOGUE_UNKNOWN : CATALOGUE_ABSENT;
+		*ret = a->unlisted || a->partial ? CATALOGUE_UNKNOWN
+						 : CATALOGUE_ABSENT;
 	return 0;
 }

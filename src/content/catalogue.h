@@ -18,6 +18,8 @@ void catalogue_unref(struct catalogue *t);
  */
 int catalogue_child(struct catalogue *t, const char *path, size_t i,
 		    struct wait *w, const char **ret);
+/* Too short for a repository of this host.  Never asks. */
+bool catalogue_is_way(struct catalogue *t, const char *path);
 /* What the pages so far say of `path`; reads on until they say something. */
 enum catalogue_answer {
 	CATALOGUE_ABSENT,  /* complete and not in it */

@@ -227,6 +227,7 @@ static int listing_more(struct listing *l, struct wait *w)
 	r = pager_next(l->pager, w, &page, &more);
 	if (r == 0 && !l->recorded) {
 		repository_seen(l->content->store, l->host, l->name);
+		catalogue_learn(l->content, l->host, l->name);
 		l->recorded = true;
 	}
 	pthread_mutex_lock(&l->lock);

@@ -202,16 +202,34 @@ static int find_kind_offline(struct dir_repo *d, struct repo_handle *h,
 	return r == -ENODATA ? -ENETDOWN : r;
 }
 
+/* 1: the catalogue has it. */
+static int ask_catalogue(struct dir_repo *d, struct repo_handle *h,
+			 struct wait *w)
+{
+	enum catalogue_answer answer;
+	int r = catalogue_find(h->catalogue, d->path, w, &answer);
+
+	if (r < 0)
+		return r;
+	h->is_repository = answer == CATALOGUE_REPOSITORY;
+	return h->is_repository || answer == CATALOGUE_PREFIX;
+}
+
 /* What the directory is; -ENOENT only if the tags and the catalogue say no. */
 static int find_kind(struct dir_repo *d, struct repo_handle *h, struct wait *w)
 {
-	enum catalogue_answer answer;
-	int tags, r;
+	int tags, r = 0;
 
 	if (node_options(&d->node)->offline)
 		return find_kind_offline(d, h, w);
 	if (!d->path[0])
 		return 0;
+	/* Where it can hardly be a repository, the registry's answer would be
+	 * a refusal. */
+	if (catalogue_is_way(h->catalogue, d->path))
+		r = ask_catalogue(d, h, w);
+	if (r != 0)
+		return r < 0 ? r : 0;
 	tags = ask_tags(d, w);
 	if (tags > 0) {
 		h->is_repository = true;
@@ -219,13 +237,9 @@ static int find_kind(struct dir_repo *d, struct repo_handle *h, struct wait *w)
 	}
 	if (tags < 0 && tags != -EACCES && tags != -EPERM)
 		return tags;
-	r = catalogue_find(h->catalogue, d->path, w, &answer);
-	if (r < 0)
-		return r;
-	if (answer == CATALOGUE_REPOSITORY || answer == CATALOGUE_PREFIX) {
-		h->is_repository = answer == CATALOGUE_REPOSITORY;
-		return 0;
-	}
+	r = ask_catalogue(d, h, w);
+	if (r != 0)
+		return r < 0 ? r : 0;
 	return tags < 0 ? tags : -ENOENT;
 }
 

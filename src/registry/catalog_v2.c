@@ -4,8 +4,8 @@
 #include "registry/catalog.h"
 #include "registry/page.h"
 
-static int page(struct registry *r, char **cursor, struct wait *w,
-		struct string_list *names)
+static int page(struct registry *r, const char *area, char **cursor,
+		struct wait *w, struct string_list *names)
 {
 	static const struct page catalogue = {
 		.path = "/v2/_catalog",
@@ -16,11 +16,14 @@ static int page(struct registry *r, char **cursor, struct wait *w,
 		.optional = true,
 	};
 
+	(void)area;
 	return page_fetch(r, &catalogue, cursor, w, names);
 }
 
+static const char *const hosts[] = {"*", NULL};
+
 const struct catalog_lister catalog_v2 = {
 	.name = "v2",
-	.host_pattern = "*",
+	.hosts = hosts,
 	.page = page,
 };

@@ -87,11 +87,21 @@ static void note_retry_after(const struct http_head *head, struct outcome *out)
 {
 	const char *value = http_header(head, "retry-after");
 	const char *left = http_header(head, "ratelimit-remaining");
+	unsigned long long until;
 	uint64_t limit, window;
 
 	if (value && header_parse_retry_after(value, clock_wall(),
 					      &out->retry_after_s) == 0) {
 		out->has_retry_after = true;
+		return;
+	}
+	/* Docker Hub's API: the time when it is over. */
+	value = http_header(head, "x-retry-after");
+	if (value && str_to_u64(value, INT64_MAX, &until) == 0) {
+		out->has_retry_after = true;
+		out->retry_after_s = (int64_t)until > clock_wall()
+					     ? until - (uint64_t)clock_wall()
+					     : 0;
 		return;
 	}
 	/* Docker Hub's pull limit: the window is hours, knocking is no use. */

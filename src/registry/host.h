@@ -42,6 +42,13 @@ struct rate {
 	uint64_t seen_ms;
 };
 
+/* At a vendor's API that has tokens of its own. */
+struct login {
+	char *token; /* secret, or NULL: refused */
+	char identity[17];
+	uint64_t until_ms;
+};
+
 struct registry {
 	const struct registries_config *cfg;
 	char *host;
@@ -68,7 +75,9 @@ struct registry {
 	uint64_t refused_until_ms, refresh_after_ms, told_after_ms;
 	bool no_ranges;
 	enum support referrers, catalog;
+	bool shows_children;	   /* tags/list as Google has it */
 	uint64_t catalog_until_ms; /* of a NO */
+	struct login login;
 	struct rate rate;
 	char api_version[64];
 	bool has_habits;

@@ -62,7 +62,7 @@ static int ask_first(struct registry *r, const struct page *l, struct wait *w,
 	static const size_t sizes[] = {PAGE_NAMES, PAGE_NAMES_SMALL, 0};
 	const size_t count = sizeof(sizes) / sizeof(*sizes);
 
-	for (size_t i = 0;; i++) {
+	for (size_t i = l->whole ? count - 1 : 0;; i++) {
 		autofree char *path =
 			sizes[i] ? str_printf("%s?n=%zu", l->path, sizes[i])
 				 : strdup(l->path);
@@ -113,7 +113,26 @@ static int refuse(struct registry *r, const struct page *l, struct call *c,
 
 /* --- the names --- */
 
-static int add_names(struct call *c, const struct page *l,
+/* Google: the tags of a folder, which is no repository. */
+static bool is_folder(const struct json *doc)
+{
+	const struct json *child = json_find(doc, "child");
+	const struct json *manifests = json_find(doc, "manifest");
+	const struct json *first;
+	const char *key;
+	void *at = NULL;
+
+	return json_len(child) > 0 && json_len(json_find(doc, "tags")) == 0 &&
+	       (!manifests || !json_each(manifests, &at, &key, &first));
+}
+
+static void note_children(struct registry *r, const struct json *doc)
+{
+	autolock(&r->lock);
+	r->shows_children |= json_is_array(json_find(doc, "child"));
+}
+
+static int add_names(struct registry *r, struct call *c, const struct page *l,
 		     struct string_list *names, size_t *ret_count)
 {
 	struct json_error err = {""};
@@ -133,6 +152,10 @@ static int add_names(struct call *c, const struct page *l,
 				: -EBADMSG;
 	if (e < 0)
 		e = call_broken(c, -EIO, "no list of names: %s", err.text);
+	if (e == 0 && l->children) {
+		note_children(r, doc);
+		e = is_folder(doc) ? -ENOENT : 0;
+	}
 	*ret_count = json_len(list);
 	for (size_t i = 0; e == 0 && i < *ret_count; i++) {
 		s = json_string(json_at(list, i)); /* null occurs (Nexus) */
@@ -248,10 +271,17 @@ int page_fetch(struct registry *r, const struct page *l, char **cursor,
 	e = ask_page(r, l, *cursor, w, &c, &n);
 	if (e < 0)
 		return e;
+	if (l->absent_is_empty && call_status(c) == 404 &&
+	    call_judge(c, w) == -ENOENT) {
+		free(*cursor);
+		*cursor = NULL;
+		call_close(c);
+		return 0;
+	}
 	if (call_status(c) != 200)
 		e = refuse(r, l, c, w);
 	if (e == 0)
-		e = add_names(c, l, &page, &count);
+		e = add_names(r, c, l, &page, &count);
 	if (e == 0)
 		e = next_page(c, l, *cursor, n, count, &page, &next);
 	for (size_t i = 0; e == 0 && i < page.len; i++)

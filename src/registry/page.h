@@ -18,6 +18,9 @@ struct page {
 	const char *scope;
 	const char *object;
 	bool optional; /* 401, 403, 404, 405 are -EOPNOTSUPP: not offered */
+	bool whole;    /* paging is for those who ask for it: do not */
+	bool absent_is_empty; /* 404 is a list of nothing */
+	bool children;	      /* note whether it tells of children (Google) */
 };
 
 /*

@@ -23,6 +23,7 @@ struct pager {
 	struct registry *r;
 	char *repository;		     /* NULL: the host's catalogue */
 	const struct catalog_lister *lister; /* of a catalogue */
+	char *area;			     /* likewise */
 	struct object o;		     /* of tags */
 	char *cursor;			     /* NULL: the first page */
 	bool ended;
@@ -54,6 +55,7 @@ void pager_close(struct pager *p)
 	map_free(p->seen, NULL);
 	object_done(&p->o);
 	free(p->repository);
+	free(p->area);
 	free(p->cursor);
 	free(p->first);
 	free(p->last);
@@ -80,20 +82,40 @@ int pager_open_tags(struct registry *r, const char *repository,
 	return e;
 }
 
-int pager_open_catalog(struct registry *r, struct pager **ret)
+void pager_areas(struct registry *r, struct pager_areas *ret)
 {
-	const struct catalog_lister *lister = catalog_find(r->host);
+	const struct catalog_lister *l = catalog_find(r);
+
+	*ret = (struct pager_areas){.components = l->area,
+				    .recursive = l->recursive,
+				    .shallowest = l->shallowest,
+				    .deepest = l->deepest};
+}
+
+int pager_open_area(struct registry *r, const char *area, struct pager **ret)
+{
+	const struct catalog_lister *lister = catalog_find(r);
 	struct pager *p;
 	int e;
 
-	if (!lister || registry_catalog(r) == SUPPORT_NO)
+	if (lister == &catalog_v2 && registry_catalog(r) == SUPPORT_NO)
 		return -EOPNOTSUPP;
 	e = pager_new(r, &p);
 	if (e < 0)
 		return e;
 	p->lister = lister;
+	p->area = strdup(lister->area ? area : "");
+	if (!p->area) {
+		pager_close(p);
+		return -ENOMEM;
+	}
 	*ret = p;
 	return 0;
+}
+
+int pager_open_catalog(struct registry *r, struct pager **ret)
+{
+	return pager_open_area(r, "", ret);
 }
 
 static int ask_tags(struct pager *p, char **cursor, struct wait *w,
@@ -103,7 +125,8 @@ static int ask_tags(struct pager *p, char **cursor, struct wait *w,
 				  .member = "tags",
 				  .repository = p->repository,
 				  .scope = p->o.scope,
-				  .object = p->o.name};
+				  .object = p->o.name,
+				  .children = true};
 	int e = page_fetch(p->r, &tags, cursor, w, page);
 
 	/* 405: this one tells nobody. */
@@ -113,8 +136,10 @@ static int ask_tags(struct pager *p, char **cursor, struct wait *w,
 static int ask_catalog(struct pager *p, char **cursor, struct wait *w,
 		       struct string_list *page)
 {
-	int e = p->lister->page(p->r, cursor, w, page);
+	int e = p->lister->page(p->r, p->area, cursor, w, page);
 
+	if (p->lister != &catalog_v2)
+		return e;
 	if (e == 0)
 		registry_set_catalog(p->r, SUPPORT_YES);
 	else if (e == -EOPNOTSUPP)
@@ -159,6 +184,27 @@ static int too_much(struct pager *p)
 	return -EFBIG;
 }
 
+/* Of this area?  The slash of a folder is no part of its name. */
+static bool is_repository(const struct pager *p, const char *s)
+{
+	char name[REFERENCE_NAME_MAX + 1];
+	size_t n = strlen(s), in = strlen(p->area);
+
+	if (n && s[n - 1] == '/' && p->lister->area) {
+		n--;
+		if (n == in) /* nameless beneath the area, or the area */
+			return false;
+	}
+	if (n > REFERENCE_NAME_MAX)
+		return false;
+	memcpy(name, s, n);
+	name[n] = '\0';
+	if (in && (strncmp(name, p->area, in) != 0 ||
+		   (name[in] != '/' && name[in] != '\0')))
+		return false;
+	return reference_is_repository(name);
+}
+
 /* Adds what is a name, once each. */
 static int filter(struct pager *p, const struct string_list *page,
 		  struct string_list *names)
@@ -171,8 +217,7 @@ static int filter(struct pager *p, const struct string_list *page,
 	for (size_t i = 0; e == 0 && i < page->len; i++) {
 		const char *s = page->v[i];
 
-		if (p->repository ? !reference_is_tag(s)
-				  : !reference_is_repository(s))
+		if (p->repository ? !reference_is_tag(s) : !is_repository(p, s))
 			metric_add(METRIC_NAMES_HIDDEN, 1);
 		else if (map_find(once, s))
 			continue;

@@ -24,6 +24,21 @@ int pager_open_tags(struct registry *r, const char *repository,
  * of its catalogue, with its reason recorded); otherwise no I/O yet. */
 int pager_open_catalog(struct registry *r, struct pager **ret);
 /*
+ * How this host's names are listed, by what is known of it now.  A path's area
+ * is its first `components` components ("": the whole host) and is listed by
+ * itself; the area "" of such a host is never complete.
+ */
+struct pager_areas {
+	unsigned components; /* 0: only as a whole */
+	bool recursive;	     /* an area holds all that is beneath it */
+	unsigned shallowest; /* no name has fewer components */
+	unsigned deepest;    /* nor more; 0: any number */
+};
+void pager_areas(struct registry *r, struct pager_areas *ret);
+/* As pager_open_catalog.  Names that end in '/' are ways to repositories, and
+ * perhaps none themselves; all lie beneath the area. */
+int pager_open_area(struct registry *r, const char *area, struct pager **ret);
+/*
  * The next page is added to `names`; *ret_more false: that was the last.
  * -ENOENT: no such repository; -EOPNOTSUPP: the host does not list; others:
  * could not ask (what came before stays valid, calling again asks again).

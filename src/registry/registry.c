@@ -42,6 +42,7 @@ static void registry_free(void *p)
 	if (r->has_conf)
 		host_conf_done(&r->conf);
 	demand_done(&r->demand);
+	token_forget(r->login.token);
 	pthread_cond_destroy(&r->learned);
 	pthread_mutex_destroy(&r->lock);
 	free(r->host);

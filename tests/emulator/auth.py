@@ -40,7 +40,7 @@ class Auth:
         return None
 
     def _check_basic(self, request, needs):
-        user = self._basic_user(request)
+        user = self.basic_user(request)
         if user is None and not (self.profile.anonymous_pull and needs
                                  and all(a == "pull" for _, _, a in needs)):
             return self._refuse(needs, self._basic_challenge())
@@ -87,7 +87,7 @@ class Auth:
         return f'Basic realm="{self.profile.realm_text}"'
 
     def _bearer_challenge(self, needs, problem=None):
-        realm = self.profile.realm or self.token_origin + "/token"
+        realm = self.profile.realm or self.token_origin + self.profile.token_path
         text = f'Bearer realm="{realm}",service="{self.profile.service}"'
         if needs and self.profile.challenge_scope:
             text += f',scope="{" ".join(format_scopes(needs))}"'
@@ -103,7 +103,7 @@ class Auth:
             return self._post(form)
         if request.method != "GET" or self.profile.token_get != 200:
             return error(max(self.profile.token_get, 400), "UNSUPPORTED", "no GET here")
-        user = self._basic_user(request)
+        user = self.basic_user(request)
         if user is None and "Authorization" in request.headers:
             return self._denied()
         return self._issue(user, request.query.get("scope", []),
@@ -159,7 +159,7 @@ class Auth:
         with self.lock:
             self.tokens.clear()
 
-    def _basic_user(self, request):
+    def basic_user(self, request):
         scheme, _, text = (request.headers.get("Authorization") or "").partition(" ")
         if scheme.lower() != "basic":
             return None

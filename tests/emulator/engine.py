@@ -8,11 +8,13 @@ from emulator.ranges import blob_reply
 from emulator.reply import Reply, TooLarge, as_json, error, text
 from emulator.store import BytesContent, digest_of
 from emulator.uploads import Uploads
+from emulator.vendors import children
 
 NAME = r"(?P<name>[a-z0-9._/-]+)"
 ROUTES = [(re.compile(pattern), handler) for pattern, handler in (
     (r"/v2/", "probe"),
     (r"/v2/_catalog", "catalog"),
+    (r"/acr/v1/_catalog", "catalog"),
     (rf"/v2/{NAME}/tags/list", "tags"),
     (rf"/v2/{NAME}/manifests/(?P<ref>[^/]+)", "manifest"),
     (rf"/v2/{NAME}/blobs/uploads/?", "start"),
@@ -110,6 +112,10 @@ class Engine:
         return text(200, "{}", "application/json; charset=utf-8")
 
     def do_catalog(self, request):
+        if request.path.startswith("/acr/") and not self.profile.catalog_acr:
+            return _no_page()
+        if self.profile.catalog_none:
+            return as_json(200, {"repositories": []})
         if self.profile.catalog_status != 200:
             return error(self.profile.catalog_status, "UNSUPPORTED",
                          "The operation is unsupported.")
@@ -117,8 +123,8 @@ class Engine:
         if n is None and not self.profile.tags_paged:
             n = self.profile.catalog_default        # 2.8 takes it for absent
         if n is None or n > self.profile.catalog_max:
-            return _bad_count(request)
-        names, more = self.store.catalog(request.arg("last"), n)
+            return _bad_count(request, self.profile.catalog_over)
+        names, more = self.store.catalog(self._last(request), n)
         return as_json(200, {"repositories": names},
                        self._link(request, names, n, more))
 
@@ -130,7 +136,9 @@ class Engine:
             return _bad_count(request)
         else:
             n = min(n, self.profile.tags_max)
-            found = self.store.tags(name, request.arg("last"), n)
+            found = self.store.tags(name, self._last(request), n)
+        if self.profile.child_lists:
+            return self._children(name, *(found or ([], False)))
         if found is None:
             return error(404, "NAME_UNKNOWN",
                          "repository name not known to registry", {"name": name})
@@ -138,10 +146,27 @@ class Engine:
         return as_json(200, {"name": name, "tags": tags or None},
                        self._link(request, tags, n, more))
 
+    def _children(self, name, tags, _more):
+        """As Google has it: folders have lists, too."""
+        below = children(self.store.repos, name)
+        if not below and name not in self.store.repos:
+            return error(404, "NAME_UNKNOWN", f'Repository "{name}" not found')
+        repo = self.store.repos.get(name)
+        shown = {d: {"imageSizeBytes": "0", "tag": [], "timeCreatedMs": "0"}
+                 for d in (repo.manifests if repo else ())}
+        return as_json(200, {"child": below, "manifest": shown, "name": name,
+                             "tags": tags})
+
+    def _last(self, request):
+        last = request.arg("last")
+        return bytes.fromhex(last).decode() if last and self.profile.last_opaque \
+            else last
+
     def _link(self, request, names, n, more):
         if not more or not names:
             return []
-        url = f"{request.path}?{urlencode({'last': names[-1], 'n': n})}"
+        last = names[-1].encode().hex() if self.profile.last_opaque else names[-1]
+        url = f"{request.path}?{urlencode({'last': last, 'n': n})}"
         forms = {
             "relative": f'<{url}>; rel="next"',
             "absolute": f'<{request.origin}{url}>; rel="next"',
@@ -400,7 +425,11 @@ def _count(request, default):
     return int(value) if value.isdigit() else None
 
 
-def _bad_count(request):
+def _bad_count(request, status=0):
+    if status:
+        return error(status, "UNSUPPORTED", "Invalid parameter at 'maxResults' failed "
+                     "to satisfy constraint: 'Member must have value less than or "
+                     "equal to 1000'")
     return error(400, "PAGINATION_NUMBER_INVALID",
                  "invalid number of results requested", {"n": request.arg("n")})
 

@@ -21,6 +21,7 @@ class Profile:
     access: list = field(default_factory=list)   # {"repo": regex, "user", "actions"}
     anonymous_pull: bool = False
     realm: str = ""                     # "" = this token server; may be relative
+    token_path: str = "/token"          # of this token server
     challenge: list = None              # WWW-Authenticate values, as they are
     challenge_scope: bool = True        # name the missing scope
     challenge_resources: bool = True    # False: only /v2/ carries a challenge
@@ -47,8 +48,25 @@ class Profile:
     catalog_status: int = 200
     catalog_default: int = 100
     catalog_max: int = 1000
+    catalog_over: int = 0               # status for an n over catalog_max (ECR)
+    catalog_none: bool = False          # 200, and never a name (Google)
+    catalog_acr: bool = False           # /acr/v1/_catalog
+    child_lists: bool = False           # tags/list tells of children (Google)
+    last_opaque: bool = False           # last= of a link is no name
     link_style: str = "relative"        # relative, absolute, unquoted, extra, http
     referrers: str = "off"              # off, on, unfiltered, 303
+
+    # A vendor's own API that lists (vendors.py)
+    vendor: str = ""                    # hub, gitlab, ghcr, harbor
+    api_status: int = 200               # of every answer
+    api_page: int = 100                 # most names per page
+    api_private: str = ""               # regex of names that only users see
+    api_tokens: dict = field(default_factory=dict)   # token -> user
+    api_old: bool = False               # only the login of old
+    api_mfa: bool = False               # passwords are not enough
+    api_next: str = ""                  # origin of links instead of its own
+    api_ring: bool = False              # the last page leads to the first
+    api_odd: bool = False               # nulls and names that are none
 
     # Blobs
     redirect: int = 0                   # 0, 302, 303, 307, 308
@@ -175,6 +193,26 @@ PROFILES = {
                         must_exist="project", name_min=2, missing_blob=404,
                         token_post=401, delete=True, delete_tag=202),
 }
+
+# As the vendors list, with their authentication.
+BEARER = dict(auth="bearer", users=USERS, anonymous_pull=True)
+PROFILES.update({
+    "hub-list": dict(BEARER, service="registry.docker.io", vendor="hub",
+                     catalog_status=401, tags_paged=True),
+    "gitlab-list": dict(BEARER, service="container_registry", vendor="gitlab",
+                        token_path="/jwt/auth", api_tokens={"secret": "jo"},
+                        catalog_status=401, tags_paged=True),
+    "ghcr-list": dict(BEARER, service="ghcr.io", vendor="ghcr", catalog_status=404,
+                      api_tokens={"secret": "jo"}, tags_paged=True),
+    "harbor-list": dict(BEARER, service="harbor-registry", vendor="harbor",
+                        token_path="/service/token", catalog_status=401,
+                        tags_paged=True),
+    "gcr-list": dict(BEARER, service="gcr.io", catalog_none=True, child_lists=True),
+    "acr-list": dict(BEARER, service="emu.azurecr.io", token_path="/oauth2/token",
+                     catalog_acr=True, tags_paged=True),
+    "ecr-list": dict(auth="basic", users={"AWS": "secret"}, tags_paged=True,
+                     catalog_over=405, last_opaque=True, link_style="absolute"),
+})
 
 
 def make_profile(name, settings=()):

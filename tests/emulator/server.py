@@ -15,6 +15,7 @@ from emulator.log import Log
 from emulator.profiles import PROFILES, make_profile
 from emulator.storage import Storage
 from emulator.store import Store
+from emulator.vendors import Vendors
 from emulator.wire import Server, tls_context
 
 
@@ -29,11 +30,12 @@ class Emulator:
         self.auth = Auth(profile)
         self.storage = Storage(self.store, profile)
         self.engine = Engine(self.store, self.auth, self.storage, profile)
+        self.vendors = Vendors(self.store, self.auth, profile)
         self.tls = tls
         self.host = host
         self.servers = {}
         self._open("registry", self.engine.answer, port, tls)
-        self._open("token", self.auth.answer, 0, tls)
+        self._open("token", self.vendors.answer, 0, tls)
         self._open("storage", self.storage.answer, 0, tls)
         self._open("control", Control(self)._answer, 0, None)
         self._know_origins()
