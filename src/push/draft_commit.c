@@ -17,6 +17,8 @@
 #include "push/pending.h"
 #include "push/publish.h"
 
+#define LOOKS_MAX 3
+
 AUTOPTR_DEFINE(manifest, manifest_free)
 
 /* --- blobs --- */
@@ -201,6 +203,25 @@ static int report_lost(struct draft *d, const char *digest)
 			    digest);
 }
 
+/* What somebody confirms while it is looked for is no loss: once more then. */
+static int publish_what_is_there(struct draft *d, const struct publication *p,
+				 struct wait *w, struct string_list *missing,
+				 struct publish_docs *docs)
+{
+	const char *lost = NULL;
+	int r;
+
+	for (unsigned i = 0; i < LOOKS_MAX; i++) {
+		string_list_done(missing);
+		publish_docs_done(docs);
+		r = publish(p, w, missing, docs);
+		lost = r == -EAGAIN ? find_lost(d, missing) : NULL;
+		if (!lost)
+			return r;
+	}
+	return report_lost(d, lost);
+}
+
 static struct repo *copied_from(struct draft *d)
 {
 	autolock(&d->lock);
@@ -221,13 +242,9 @@ static int publish_root(struct draft_image *c, struct wait *w,
 				.from = from};
 	autostrings missing = {0};
 	struct publish_docs docs = {0};
-	const char *lost;
 	int r;
 
-	r = publish(&p, w, &missing, &docs);
-	lost = r == -EAGAIN ? find_lost(c->d, &missing) : NULL;
-	if (lost)
-		r = report_lost(c->d, lost);
+	r = publish_what_is_there(c->d, &p, w, &missing, &docs);
 	if (r == -EAGAIN) {
 		r = become_pending(c, &p, &missing, &docs);
 		publish_docs_done(&docs);

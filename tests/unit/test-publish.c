@@ -428,7 +428,7 @@ static void test_foreign(void **state)
 static void test_urls(void **state)
 {
 	static const char *const types[] = {
-		LAYER URLS, "application/vnd.example.layer" URLS, FOREIGN};
+		(LAYER URLS), ("application/vnd.example.layer" URLS), FOREIGN};
 
 	for (size_t i = 0; i < COUNT(types); i++) {
 		struct part config = blob_there(app, CONFIG, "config"), root;
