@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "push/gate.h"
 #include "push/outbox_private.h"
 #include "push/pending.h"
+#include "push/turn.h"
 #include "store/stage.h"
 
 int outbox_new(const struct outbox_config *cfg, struct outbox **ret)
@@ -27,7 +27,7 @@ int outbox_new(const struct outbox_config *cfg, struct outbox **ret)
 	atomic_init(&o->draining, false);
 	atomic_init(&o->writers, 0);
 	atomic_init(&o->publications, 0);
-	r = gates_new(&o->gates);
+	r = turns_new(&o->turns);
 	if (r == 0)
 		r = uploads_new(o, &o->uploads);
 	if (r == 0)
@@ -53,7 +53,7 @@ void outbox_free(struct outbox *o)
 	pendings_free(o->pendings);
 	drafts_free(o->drafts);
 	uploads_free(o->uploads);
-	gates_free(o->gates);
+	turns_free(o->turns);
 	free(o);
 }
 

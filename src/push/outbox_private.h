@@ -8,7 +8,7 @@
 #include "util/map.h"
 
 struct drafts;
-struct gates;
+struct turns;
 struct leftovers;
 struct pendings;
 struct uploads;
@@ -20,7 +20,7 @@ struct outbox {
 	struct store *store;
 	struct journal *journal;
 	struct option_times times;
-	struct gates *gates;
+	struct turns *turns;
 	struct uploads *uploads;
 	struct drafts *drafts;
 	struct pendings *pendings;

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "push/gate.h"
 #include "push/publish_private.h"
+#include "push/turn.h"
 #include "util/auto.h"
 #include "util/clock.h"
 
@@ -214,7 +214,7 @@ int pending_drop(struct outbox *o, const char *entry)
 		return r;
 	r = s.len > 0 ? pending_remove(s.v[0]) : -ENOENT;
 	if (s.len > 0)
-		gate_pass(o, s.v[0]->host, s.v[0]->repository, s.v[0]->name);
+		turn_pass(o, s.v[0]->host, s.v[0]->repository, s.v[0]->name);
 	pending_snapshot_done(o->pendings, &s);
 	return r;
 }

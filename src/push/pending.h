@@ -33,7 +33,7 @@ int pending_poke(struct outbox *o, struct repo *r, const struct digest *d,
 int pending_sync(struct outbox *o, struct repo *r, const char *name,
 		 struct wait *w);
 /* Forgets those of this name, or (pending_drop) the one shown as `entry`; one
- * that is just being put is waited for.  Not for who is in the name's gate. */
+ * that is just being put is waited for.  Not for who is in the name's turn. */
 void pending_forget(struct outbox *o, struct repo *r, const char *name);
 int pending_drop(struct outbox *o, const char *entry);
 

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "push/gate.h"
 #include "push/pending_private.h"
 #include "push/publish_private.h"
+#include "push/turn.h"
 #include "registry/fetch.h"
 #include "util/auto.h"
 
@@ -155,7 +155,7 @@ static int insert_new(struct pendings *p, const struct publication *pub,
 	return r;
 }
 
-/* In the gate of the name. */
+/* In the turn at the name. */
 static int pending_begin(struct pendings *p, const struct publication *pub,
 			 const struct string_list *missing,
 			 const struct publish_docs *docs,
@@ -193,13 +193,13 @@ int pending_add(const struct publication *pub,
 				.repository = repo_name(pub->repo),
 				.name = pub->name};
 	struct pending_snapshot s;
-	struct gate *gate;
+	struct turn *turn;
 	struct wait w;
 	int r;
 
 	wait_init(&w, pub->outbox->times.commit_budget, 0);
-	r = gate_enter(pub->outbox, key.host, key.repository, key.name, &w,
-		       &gate);
+	r = turn_take(pub->outbox, key.host, key.repository, key.name, &w,
+		      &turn);
 	if (r < 0)
 		return r;
 	r = pending_snapshot(p, key_match, &key, &s);
@@ -207,7 +207,7 @@ int pending_add(const struct publication *pub,
 		r = pending_begin(p, pub, missing, docs, &s, &w);
 		pending_snapshot_done(p, &s);
 	}
-	gate_leave(gate);
+	turn_leave(turn);
 	return r;
 }
 
@@ -367,7 +367,7 @@ static size_t remove_all(struct outbox *o, struct repo *repo, const char *name)
 void pending_forget(struct outbox *o, struct repo *repo, const char *name)
 {
 	if (remove_all(o, repo, name) > 0)
-		gate_pass(o, repo_host(repo), repo_name(repo), name);
+		turn_pass(o, repo_host(repo), repo_name(repo), name);
 }
 
 /* A later writer was faster: to show the earlier image now would turn the name

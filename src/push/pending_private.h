@@ -10,7 +10,7 @@
  *   any --removed, or history--> superseded --its row is gone--> gone
  *
  * Invariants: a row in the journal has an entry on the list.  What is
- * superseded is not published any more; that is asked in the gate of its name,
+ * superseded is not published any more; that is asked in the turn at its name,
  * and acknowledged is there, too, so what is put is never older than what is
  * known to be wanted.  One thread at a
  * time is busy with it: only that one changes its row and, after the fact, its
@@ -86,7 +86,7 @@ int pending_remove(struct pending *e);
 /* --- pending_poke.c --- */
 
 /* The name means something else now: what was begun for it before is history.
- * For who is in its gate. */
+ * For whose turn it is. */
 void pending_superseded(struct outbox *o, struct repo *r, const char *name);
 
 /* --- pending_journal.c --- */

@@ -214,7 +214,7 @@ static int check_name(const struct attempt *a, struct wait *w)
 	return r == -EACCES && e->before == JOURNAL_BEFORE_UNKNOWN ? 0 : r;
 }
 
-/* In the gate of the name. */
+/* In the turn at the name. */
 static int still_wanted(void *arg, struct wait *w)
 {
 	const struct attempt *a = arg;
@@ -353,7 +353,7 @@ static bool elder_match(const struct pending *e, const void *arg)
 }
 
 /* It is published; what was begun before it under this name is history.  In the
- * gate of the name. */
+ * turn at the name. */
 static void note_success(struct pending *e)
 {
 	const struct elder elder = {.than = e};

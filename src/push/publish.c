@@ -4,7 +4,7 @@
  *
  *   walk -> blobs -> documents, children first -> the root under its name
  *     |       |                                              |
- *     |       |                 within the name's gate, if it is still wanted
+ *     |       |                 within the name's turn, if it is still wanted
  *     +-------+--> something is missing: -EAGAIN, nothing was put
  *
  * What the mount believes to be in the registry is not asked for again.  Should

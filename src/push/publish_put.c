@@ -13,9 +13,9 @@
 
 #include "content/known.h"
 #include "content/resolve.h"
-#include "push/gate.h"
 #include "push/outbox_private.h"
 #include "push/pending_private.h"
+#include "push/turn.h"
 #include "registry/put.h"
 #include "util/auto.h"
 #include "util/clock.h"
@@ -107,7 +107,7 @@ static int put_tag(const struct publication *p, const struct manifest *m,
 	return 0;
 }
 
-/* Within the gate of the name. */
+/* Within the turn at the name. */
 static int put_wanted(const struct publication *p,
 		      const struct closure_doc *root, bool by_digest,
 		      struct wait *w, bool *ret_put)
@@ -142,7 +142,7 @@ static int no_turn(const struct publication *p, int error)
 static int put_root(const struct publication *p, const struct closure_doc *root,
 		    struct wait *w)
 {
-	struct gate *gate = NULL;
+	struct turn *turn = NULL;
 	struct digest d;
 	bool by_digest = digest_parse(p->name, &d) == 0, put = false;
 	int r = 0;
@@ -152,13 +152,13 @@ static int put_root(const struct publication *p, const struct closure_doc *root,
 		r = put_document(p, root->m, w);
 	if (r < 0)
 		return r;
-	r = gate_enter(p->outbox, repo_host(p->repo), repo_name(p->repo),
-		       p->name, w, &gate);
+	r = turn_take(p->outbox, repo_host(p->repo), repo_name(p->repo),
+		      p->name, w, &turn);
 	if (r < 0)
 		return no_turn(p, r);
 	publish_progress(p, w);
 	r = put_wanted(p, root, by_digest, w, &put);
-	gate_leave(gate);
+	turn_leave(turn);
 	if (put)
 		outbox_changed(p->outbox, p->repo, p->name);
 	return r;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Each change is asked of the registry first, within the gate of the name, and
+ * Each change is asked of the registry first, within the turn at the name, and
  * told to the mount after that was left.
  * Renaming is two changes: if the second fails both names are there, and the
  * records say so; nothing is taken back, for that could fail, too.
@@ -15,10 +15,10 @@
 #include "content/known.h"
 #include "content/resolve.h"
 #include "oci/reference.h"
-#include "push/gate.h"
 #include "push/outbox_private.h"
 #include "push/pending_private.h"
 #include "push/publish_private.h"
+#include "push/turn.h"
 #include "registry/put.h"
 
 AUTOPTR_DEFINE(doc, doc_unref)
@@ -38,12 +38,12 @@ static int removable(struct outbox *o, struct repo *repo, const char *object)
 }
 
 static int enter(struct outbox *o, struct repo *repo, const char *name,
-		 struct wait *w, struct gate **ret)
+		 struct wait *w, struct turn **ret)
 {
-	return gate_enter(o, repo_host(repo), repo_name(repo), name, w, ret);
+	return turn_take(o, repo_host(repo), repo_name(repo), name, w, ret);
 }
 
-/* In the tag's gate; the mount is told when that was left. */
+/* In the tag's turn; the mount is told when that was left. */
 static int put_tag(struct outbox *o, struct repo *repo, const char *tag,
 		   const struct digest *d, struct wait *w)
 {
@@ -78,23 +78,23 @@ static int put_tag(struct outbox *o, struct repo *repo, const char *tag,
 int tagging_put(struct outbox *o, struct repo *repo, const char *tag,
 		const struct digest *d, struct wait *w)
 {
-	struct gate *gate = NULL;
+	struct turn *turn = NULL;
 	int r = outbox_writable(o, repo);
 
 	if (r == 0 && !reference_is_tag(tag))
 		r = -EINVAL;
 	if (r == 0)
-		r = enter(o, repo, tag, w, &gate);
+		r = enter(o, repo, tag, w, &turn);
 	if (r < 0)
 		return r;
 	r = put_tag(o, repo, tag, d, w);
-	gate_leave(gate);
+	turn_leave(turn);
 	if (r == 0)
 		outbox_changed(o, repo, tag);
 	return r;
 }
 
-/* In the tag's gate; the mount is told when that was left. */
+/* In the tag's turn; the mount is told when that was left. */
 static int remove_tag(struct outbox *o, struct repo *repo, const char *tag,
 		      struct wait *w)
 {
@@ -107,7 +107,7 @@ static int remove_tag(struct outbox *o, struct repo *repo, const char *tag,
 	return 0;
 }
 
-/* In the gates of both.  *ret_put: there is the new one. */
+/* In the turns of both.  *ret_put: there is the new one. */
 static int rename_tag(struct outbox *o, struct repo *repo, const char *from,
 		      const char *to, struct wait *w, bool *ret_put)
 {
@@ -126,7 +126,7 @@ static int rename_tag(struct outbox *o, struct repo *repo, const char *from,
 int tagging_rename(struct outbox *o, struct repo *repo, const char *from,
 		   const char *to, struct wait *w)
 {
-	struct gate *gates[2] = {NULL, NULL};
+	struct turn *turns[2] = {NULL, NULL};
 	char object[PUBLISH_OBJECT_MAX];
 	bool put = false;
 	int r;
@@ -137,12 +137,12 @@ int tagging_rename(struct outbox *o, struct repo *repo, const char *from,
 	r = removable(o, repo, object);
 	if (r < 0 || strcmp(from, to) == 0)
 		return r;
-	r = gate_enter_two(o, repo, from, to, w, gates);
+	r = turn_take_two(o, repo, from, to, w, turns);
 	if (r < 0)
 		return r;
 	r = rename_tag(o, repo, from, to, w, &put);
-	gate_leave(gates[1]);
-	gate_leave(gates[0]);
+	turn_leave(turns[1]);
+	turn_leave(turns[0]);
 	if (put)
 		outbox_changed(o, repo, to);
 	if (r == 0)
@@ -159,7 +159,7 @@ int tagging_remove(struct outbox *o, struct repo *repo, const char *tag,
 		   struct wait *w)
 {
 	char object[PUBLISH_OBJECT_MAX];
-	struct gate *gate = NULL;
+	struct turn *turn = NULL;
 	int r;
 
 	if (!reference_is_tag(tag))
@@ -167,11 +167,11 @@ int tagging_remove(struct outbox *o, struct repo *repo, const char *tag,
 	publish_object(repo, tag, object);
 	r = removable(o, repo, object);
 	if (r == 0)
-		r = enter(o, repo, tag, w, &gate);
+		r = enter(o, repo, tag, w, &turn);
 	if (r < 0)
 		return r;
 	r = remove_tag(o, repo, tag, w);
-	gate_leave(gate);
+	turn_leave(turn);
 	if (r == 0)
 		outbox_changed(o, repo, tag);
 	return r;
@@ -196,7 +196,7 @@ static int leave_subject(struct outbox *o, struct repo *repo,
 			    "a removed referrer is still listed");
 }
 
-/* In its gate.  *ret_gone: it is gone, be there trouble or not. */
+/* In its turn.  *ret_gone: it is gone, be there trouble or not. */
 static int remove_manifest(struct outbox *o, struct repo *repo,
 			   const struct digest *d, const char *text,
 			   struct wait *w, bool *ret_gone)
@@ -225,7 +225,7 @@ int tagging_remove_manifest(struct outbox *o, struct repo *repo,
 			    const struct digest *d, struct wait *w)
 {
 	char object[PUBLISH_OBJECT_MAX], text[DIGEST_TEXT_MAX];
-	struct gate *gate = NULL;
+	struct turn *turn = NULL;
 	bool gone = false;
 	int r;
 
@@ -233,11 +233,11 @@ int tagging_remove_manifest(struct outbox *o, struct repo *repo,
 	digest_format(d, text);
 	r = removable(o, repo, object);
 	if (r == 0)
-		r = enter(o, repo, text, w, &gate);
+		r = enter(o, repo, text, w, &turn);
 	if (r < 0)
 		return r;
 	r = remove_manifest(o, repo, d, text, w, &gone);
-	gate_leave(gate);
+	turn_leave(turn);
 	if (gone)
 		outbox_changed(o, repo, text);
 	return r;

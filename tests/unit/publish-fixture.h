@@ -464,15 +464,15 @@ int outbox_writable(struct outbox *o, struct repo *r)
 
 void outbox_changed(struct outbox *o, struct repo *r, const char *name)
 {
-	struct gate *gate;
+	struct turn *turn;
 	struct wait w;
 
-	/* Whoever is told may be waiting for the gate. */
+	/* Whoever is told may be waiting for the turn. */
 	wait_init(&w, 0, 0);
 	if (world.alone) {
 		assert_int_equal(
-			gate_enter(o, r->host, r->name, name, &w, &gate), 0);
-		gate_leave(gate);
+			turn_take(o, r->host, r->name, name, &w, &turn), 0);
+		turn_leave(turn);
 	}
 	pthread_mutex_lock(&world.lock);
 	if (world.watched && !pthread_equal(pthread_self(), world.caller))

@@ -24,10 +24,10 @@
 #include "content/image.h"
 #include "content/known.h"
 #include "content/resolve.h"
-#include "push/gate.h"
 #include "push/outbox_private.h"
 #include "push/pending.h"
 #include "push/publish.h"
+#include "push/turn.h"
 #include "push/upload.h"
 #include "registry/fetch.h"
 #include "registry/put.h"
@@ -369,7 +369,7 @@ UNUSED static void world_start(void)
 	pthread_mutex_init(&world.lock, NULL);
 	log_set_level(LOG_LEVEL_ERROR);
 	world.outbox.options = &world.options;
-	assert_int_equal(gates_new(&world.outbox.gates), 0);
+	assert_int_equal(turns_new(&world.outbox.turns), 0);
 	world.outbox.times = (struct option_times){.commit_budget = 5000};
 }
 
@@ -386,7 +386,7 @@ UNUSED static void world_stop(void)
 	for (size_t i = 0; i < world.repos_len; i++)
 		assert_int_equal(atomic_load(&world.repos[i].refs), 0);
 	assert_int_equal(atomic_load(&world.outbox.publications), 0);
-	gates_free(world.outbox.gates);
+	turns_free(world.outbox.turns);
 	str_done(&world.log);
 	pthread_mutex_destroy(&world.lock);
 }

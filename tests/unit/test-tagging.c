@@ -132,11 +132,11 @@ static void test_crowd(void **state)
 /* Nobody waits for ever. */
 static void test_occupied(void **state)
 {
-	struct gate *gates[2];
+	struct turn *turns[2];
 
 	wait_init(&w, 20000, 0);
 	assert_int_equal(
-		gate_enter_two(&world.outbox, app, "1.5", "1.4", &w, gates), 0);
+		turn_take_two(&world.outbox, app, "1.5", "1.4", &w, turns), 0);
 	wait_init(&w, 20, 0);
 	assert_int_equal(
 		tagging_put(&world.outbox, app, "1.5", &image.digest, &w),
@@ -146,8 +146,8 @@ static void test_occupied(void **state)
 	assert_int_equal(tagging_rename(&world.outbox, app, "1.5", "1.6", &w),
 			 -ETIMEDOUT);
 	assert_int_equal(noted("PUT") + noted("DELETE"), 0);
-	gate_leave(gates[0]);
-	gate_leave(gates[1]);
+	turn_leave(turns[0]);
+	turn_leave(turns[1]);
 	wait_init(&w, 20000, 0);
 	assert_int_equal(tagging_rename(&world.outbox, app, "1.5", "1.4", &w),
 			 0);
