@@ -35,7 +35,6 @@ static int refs_init(struct node *n, struct repo *repo)
 
 	d->repo = repo_ref(repo);
 	d->place.repo = d->repo;
-	own_links_init(&d->links);
 	news_enlist(n, &d->place);
 	return 0;
 }
@@ -68,7 +67,6 @@ void dir_refs_done(struct node *n)
 	struct dir_refs *d = (struct dir_refs *)n;
 
 	news_delist(n, &d->place);
-	own_links_done(&d->links);
 	repo_unref(d->repo);
 }
 

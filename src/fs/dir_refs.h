@@ -21,7 +21,6 @@ struct dir_refs {
 	struct node node;
 	struct repo *repo;
 	struct news_place place;
-	struct own_links links; /* of `_tags` */
 };
 
 extern const struct node_ops dir_tags_ops, dir_manifests_ops, dir_blobs_ops,

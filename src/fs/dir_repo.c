@@ -26,7 +26,6 @@
 struct dir_repo {
 	struct node node;
 	char *host, *path;
-	struct own_links links;
 };
 
 /* path/name, or name at the top. */
@@ -47,7 +46,6 @@ static void repo_done(struct node *n)
 {
 	struct dir_repo *d = (struct dir_repo *)n;
 
-	own_links_done(&d->links);
 	free(d->host);
 	free(d->path);
 }
@@ -118,12 +116,6 @@ static int repo_lookup(struct node *dir, const char *name, struct node *known,
 		return dir_about_lookup(dir, name, known, ret);
 	if (name[0] == '_')
 		return lookup_reserved(d, name, known, ret);
-	/* No component has capital letters. */
-	if (own_link_name(name) &&
-	    own_link_find(&d->links, dir, name, known, ret) == 0) {
-		*ttl_s = 0;
-		return 0;
-	}
 	if (reference_parse_name(name, &ref) < 0)
 		return -ENOENT;
 	path = path_join(d, ref.component);
@@ -391,18 +383,8 @@ static int repo_symlink(struct node *dir, const char *name, const char *target,
 	struct dir_repo *d = (struct dir_repo *)dir;
 	int r;
 
-	if (own_link_name(name))
-		return own_link_add(&d->links, dir, name, target, ret);
 	r = link_name(d, name, target, w);
 	return r < 0 ? r : link_draft_new(dir, name, target, 0, ret);
-}
-
-static int repo_unlink(struct node *dir, const char *name, struct wait *w)
-{
-	struct dir_repo *d = (struct dir_repo *)dir;
-
-	(void)w;
-	return own_link_remove(&d->links, name) < 0 ? -EPERM : 0;
 }
 
 static int repo_rmdir(struct node *dir, const char *name, struct wait *w)
@@ -424,19 +406,12 @@ static int repo_rename(struct node *dir, const char *name, struct node *to,
 {
 	struct dir_repo *d = (struct dir_repo *)dir;
 	struct reference_name ref, new_ref;
-	autofree char *target = NULL;
 	autoptr(repo) repo = NULL;
 	int r;
 
 	(void)keep; /* the kernel has looked */
 	if (to != dir)
 		return -EPERM;
-	if (own_link_target(&d->links, name, &target) == 0) {
-		r = link_name(d, new_name, target, w);
-		if (r == 0)
-			own_link_remove(&d->links, name);
-		return r;
-	}
 	r = parse_image_name(d, name, &ref, &repo);
 	if (r < 0)
 		return r;
@@ -459,7 +434,6 @@ static const struct node_ops repo_ops = {
 	.settable = true,
 	.mkdir = repo_mkdir,
 	.symlink = repo_symlink,
-	.unlink = repo_unlink,
 	.rmdir = repo_rmdir,
 	.rename = repo_rename,
 };
@@ -480,7 +454,6 @@ int dir_repo_new(struct node *parent, const char *name, const char *host,
 	d = (struct dir_repo *)n;
 	d->host = steal(&host_copy);
 	d->path = steal(&path_copy);
-	own_links_init(&d->links);
 	*ret = n;
 	return 0;
 }

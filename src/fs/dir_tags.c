@@ -122,11 +122,6 @@ static struct dir_refs *refs(struct node *dir)
 static int tags_lookup(struct node *dir, const char *name, struct node *known,
 		       struct wait *w, struct node **ret, double *ttl_s)
 {
-	if (own_link_name(name) &&
-	    own_link_find(&refs(dir)->links, dir, name, known, ret) == 0) {
-		*ttl_s = 0;
-		return 0;
-	}
 	if (!reference_is_tag(name))
 		return -ENOENT;
 	return dir_tags_find(dir, name, refs(dir)->repo, name, "../..", known,
@@ -280,18 +275,10 @@ static int tags_symlink(struct node *dir, const char *name, const char *target,
 {
 	int r;
 
-	if (own_link_name(name))
-		return own_link_add(&refs(dir)->links, dir, name, target, ret);
 	if (!reference_is_tag(name))
 		return -EINVAL;
 	r = naming_link(dir, refs(dir)->repo, name, target, w);
 	return r < 0 ? r : link_draft_new(dir, name, target, 0, ret);
-}
-
-static int tags_unlink(struct node *dir, const char *name, struct wait *w)
-{
-	(void)w;
-	return own_link_remove(&refs(dir)->links, name) < 0 ? -EPERM : 0;
 }
 
 static int tags_rmdir(struct node *dir, const char *name, struct wait *w)
@@ -303,21 +290,13 @@ static int tags_rename(struct node *dir, const char *name, struct node *to,
 		       const char *new_name, bool keep, struct wait *w)
 {
 	struct dir_refs *d = refs(dir);
-	autofree char *target = NULL;
-	int r;
 
 	(void)keep; /* the kernel has looked */
 	if (to->ops != dir->ops || refs(to)->repo != d->repo)
 		return -EPERM;
 	if (!reference_is_tag(new_name))
 		return -EINVAL;
-	r = own_link_target(&d->links, name, &target);
-	if (r < 0)
-		return naming_rename(dir, d->repo, name, new_name, w);
-	r = naming_link(dir, d->repo, new_name, target, w);
-	if (r == 0)
-		own_link_remove(&d->links, name);
-	return r;
+	return naming_rename(dir, d->repo, name, new_name, w);
 }
 
 const struct node_ops dir_tags_ops = {
@@ -332,7 +311,6 @@ const struct node_ops dir_tags_ops = {
 	.settable = true,
 	.mkdir = tags_mkdir,
 	.symlink = tags_symlink,
-	.unlink = tags_unlink,
 	.rmdir = tags_rmdir,
 	.rename = tags_rename,
 };

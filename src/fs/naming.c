@@ -11,122 +11,10 @@
 
 #include "content/doc.h"
 #include "content/resolve.h"
-#include "fs/file_draft.h"
 #include "fs/linktarget.h"
 #include "fs/overlay.h"
 #include "push/tagging.h"
 #include "util/auto.h"
-
-#define OWN_LINKS_MAX 64
-
-/* --- links of a name of their own --- */
-
-/* coreutils' "CuXXXXXX". */
-bool own_link_name(const char *name)
-{
-	if (strlen(name) != 8 || !str_prefix(name, "Cu"))
-		return false;
-	for (const char *p = name + 2; *p; p++)
-		if (!isalnum((unsigned char)*p))
-			return false;
-	return true;
-}
-
-void own_links_init(struct own_links *l)
-{
-	memset(l, 0, sizeof(*l));
-	pthread_mutex_init(&l->lock, NULL);
-}
-
-void own_links_done(struct own_links *l)
-{
-	for (size_t i = 0; i < l->links.len; i++) {
-		free(l->links.v[i].name);
-		free(l->links.v[i].target);
-	}
-	vec_done(&l->links);
-	pthread_mutex_destroy(&l->lock);
-}
-
-/* The lock is held. */
-static struct own_link *find_link(struct own_links *l, const char *name)
-{
-	for (size_t i = 0; i < l->links.len; i++)
-		if (strcmp(l->links.v[i].name, name) == 0)
-			return &l->links.v[i];
-	return NULL;
-}
-
-int own_link_target(struct own_links *l, const char *name, char **ret)
-{
-	struct own_link *link;
-	char *copy;
-
-	autolock(&l->lock);
-	link = find_link(l, name);
-	if (!link)
-		return -ENOENT;
-	copy = strdup(link->target);
-	if (!copy)
-		return -ENOMEM;
-	*ret = copy;
-	return 0;
-}
-
-int own_link_find(struct own_links *l, struct node *dir, const char *name,
-		  struct node *known, struct node **ret)
-{
-	autofree char *target = NULL;
-	int r;
-
-	r = own_link_target(l, name, &target);
-	if (r < 0)
-		return r;
-	if (known && known->ops->type == S_IFLNK) {
-		*ret = known;
-		return 0;
-	}
-	return link_draft_new(dir, name, target, 0, ret);
-}
-
-int own_link_add(struct own_links *l, struct node *dir, const char *name,
-		 const char *target, struct node **ret)
-{
-	struct own_link link = {strdup(name), strdup(target)};
-	int r = link.name && link.target ? 0 : -ENOMEM;
-
-	if (r == 0) {
-		autolock(&l->lock);
-		if (find_link(l, name))
-			r = -EEXIST;
-		else if (l->links.len >= OWN_LINKS_MAX)
-			r = -ENOSPC;
-		else
-			r = vec_push(&l->links, link);
-	}
-	if (r < 0) {
-		free(link.name);
-		free(link.target);
-		return r;
-	}
-	return link_draft_new(dir, name, target, 0, ret);
-}
-
-int own_link_remove(struct own_links *l, const char *name)
-{
-	struct own_link *link;
-
-	autolock(&l->lock);
-	link = find_link(l, name);
-	if (!link)
-		return -ENOENT;
-	free(link->name);
-	free(link->target);
-	*link = l->links.v[--l->links.len];
-	return 0;
-}
-
-/* --- tags --- */
 
 /* From the mount's root. */
 static int add_way(const struct node *n, struct str *out)
@@ -166,6 +54,32 @@ static void report_elsewhere(struct repo *repo, const char *tag)
 		       "can be copied");
 }
 
+/*
+ * ln -sf over a name that is there first makes a link "CuXXXXXX" (coreutils)
+ * and renames that.  No link can replace a directory, so all that would come of
+ * it is a tag of that name.
+ */
+static bool is_temporary(const char *name)
+{
+	if (strlen(name) != 8 || !str_prefix(name, "Cu"))
+		return false;
+	for (const char *p = name + 2; *p; p++)
+		if (!isalnum((unsigned char)*p))
+			return false;
+	return true;
+}
+
+static int refuse_temporary(struct repo *repo, const char *tag)
+{
+	autofree char *object = str_printf("%s/_tags/%s", repo_name(repo), tag);
+
+	content_report(repo_content(repo), repo_host(repo),
+		       object ? object : tag, EPERM,
+		       "a link of this name is taken for one of ln -sf, which "
+		       "cannot move a tag; cp -rT can");
+	return -EPERM;
+}
+
 int naming_link(struct node *dir, struct repo *repo, const char *tag,
 		const char *target, struct wait *w)
 {
@@ -174,6 +88,8 @@ int naming_link(struct node *dir, struct repo *repo, const char *tag,
 	struct resolved res;
 	int r;
 
+	if (is_temporary(tag))
+		return refuse_temporary(repo, tag);
 	r = parse_target(dir, target, &ref);
 	if (r < 0)
 		return r;

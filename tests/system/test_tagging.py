@@ -63,6 +63,17 @@ def test_no_tag(held, mount, target, name):
     assert held.tags("team/app") == ["1.4"]
 
 
+def test_temporary_link(held, mount):
+    """The link that ln -sf makes up becomes no tag, and no success either."""
+    m = mount(held)
+    assert errno_of(os.symlink, "1.4", m / "team/app/_tags/Cu1a2B3c") == "EPERM"
+    assert "cp -rT" in errors(m)
+    assert run("ln", "-sfT", "1.4", m / "team/app/_tags/1.4", check=False).returncode != 0
+    assert held.tags("team/app") == ["1.4"]
+    os.symlink("1.4", m / "team/app/_tags/Custom")
+    assert sorted(held.tags("team/app")) == ["1.4", "Custom"]
+
+
 def test_tag_exists(held, mount):
     m = mount(held)
     assert errno_of(os.symlink, "1.4", m / "team/app/_tags/1.4") == "EEXIST"
