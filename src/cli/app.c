@@ -22,6 +22,8 @@ int app_open(const struct options *o, struct app *ret)
 	if (r == 0)
 		r = allow_new(o, ret->auth, &ret->allow);
 	if (r == 0)
+		allow_add_blocked(ret->allow, ret->hosts);
+	if (r == 0)
 		r = fault_log_new(&ret->faults);
 	if (r == 0)
 		r = http_new(&hc, &ret->http);

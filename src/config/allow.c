@@ -13,12 +13,14 @@
 #include <string.h>
 
 #include "config/hostname.h"
+#include "config/hosts.h"
 #include "config/pattern.h"
 #include "oci/reference.h"
 #include "util/auto.h"
 #include "util/vec.h"
 
 struct allow {
+	const struct hosts *hosts; /* or NULL */
 	VEC(struct pattern) patterns;
 	bool has_source;
 	struct pattern source; /* its path itself is allowed too */
@@ -128,6 +130,8 @@ static enum pattern_fit fit(struct allow *a, const char *host,
 {
 	enum pattern_fit best = fit_source(a, host, repository);
 
+	if (a->hosts && hosts_blocked(a->hosts, host, repository))
+		return PATTERN_NO;
 	for (size_t i = 0; i < a->patterns.len && best != PATTERN_YES; i++) {
 		const struct pattern *p = &a->patterns.v[i];
 		enum pattern_fit f = PATTERN_NO;
@@ -142,6 +146,17 @@ static enum pattern_fit fit(struct allow *a, const char *host,
 	if (!a->only_with_credentials || has_credentials(a, host))
 		return PATTERN_YES;
 	return best;
+}
+
+void allow_add_blocked(struct allow *a, const struct hosts *h)
+{
+	a->hosts = h;
+}
+
+const char *allow_blocked(struct allow *a, const char *host,
+			  const char *repository)
+{
+	return a->hosts ? hosts_blocked(a->hosts, host, repository) : NULL;
 }
 
 bool allow_host(struct allow *a, const char *host)

@@ -14,9 +14,15 @@
 #include "config/options.h"
 
 struct allow;
+struct hosts;
 int allow_new(const struct options *o, struct dockerauth *a,
 	      struct allow **ret); /* -EINVAL: bad pattern, said on stderr */
 void allow_free(struct allow *a);
+/* What registries.conf blocks is not allowed either; `h` must outlive it. */
+void allow_add_blocked(struct allow *a, const struct hosts *h);
+/* Where that is written ("FILE:LINE"), or NULL. */
+const char *allow_blocked(struct allow *a, const char *host,
+			  const char *repository);
 /* Could anything on this host be allowed? */
 bool allow_host(struct allow *a, const char *host);
 /* `repository` may also be a prefix of allowed ones: then true as well, so

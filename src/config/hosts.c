@@ -16,22 +16,12 @@
 #include "config/cabundle.h"
 #include "config/certs.h"
 #include "config/hostname.h"
+#include "config/hosts_private.h"
 #include "config/pattern.h"
 #include "config/userdirs.h"
 #include "util/auto.h"
 #include "util/str.h"
 #include "util/vec.h"
-
-struct pattern_list {
-	struct pattern *v;
-	size_t len, cap;
-};
-
-struct hosts {
-	struct pattern_list plain_http, insecure;
-	struct string_list cert_dirs; /* roots, in the order of search */
-	struct cabundle *bundles;
-};
 
 AUTOPTR_DEFINE(hosts, hosts_free)
 
@@ -49,6 +39,7 @@ void hosts_free(struct hosts *h)
 	free_patterns(&h->plain_http);
 	free_patterns(&h->insecure);
 	string_list_done(&h->cert_dirs);
+	hosts_forget_routes(h);
 	cabundle_free(h->bundles);
 	free(h);
 }
@@ -109,6 +100,8 @@ int hosts_new(const struct options *o, struct hosts **ret)
 		r = list_cert_dirs(o, &h->cert_dirs);
 	if (r == 0)
 		r = cabundle_new(&h->bundles);
+	if (r == 0)
+		r = hosts_init_routes(h, o->cert_dir);
 	if (r < 0)
 		return r;
 	*ret = steal(&h);
@@ -177,7 +170,7 @@ static void set_flags(const struct hosts *h, const char *name,
 	c->try_https_first = c->is_loopback && !c->plain_http && !has_certs;
 }
 
-int hosts_find(struct hosts *h, const char *host, struct host_conf *ret)
+int hosts_find_usual(struct hosts *h, const char *host, struct host_conf *ret)
 {
 	const char *name = hostname_canonical(host);
 	const char *api =
@@ -201,6 +194,20 @@ int hosts_find(struct hosts *h, const char *host, struct host_conf *ret)
 	return 0;
 }
 
+int hosts_find(struct hosts *h, const char *host, struct host_conf *ret)
+{
+	struct host_conf c = {.host = NULL};
+	int r = hosts_find_usual(h, host, &c);
+
+	if (r == 0)
+		r = hosts_add_own(h, &c);
+	if (r < 0)
+		host_conf_done(&c);
+	else
+		*ret = c;
+	return r;
+}
+
 void host_conf_done(struct host_conf *c)
 {
 	free(c->host);
@@ -208,5 +215,9 @@ void host_conf_done(struct host_conf *c)
 	free(c->ca_file);
 	free(c->client_cert);
 	free(c->client_key);
+	free(c->path);
+	for (size_t i = 0; i < c->headers.len; i++)
+		explicit_bzero(c->headers.v[i], strlen(c->headers.v[i]));
+	string_list_done(&c->headers);
 	*c = (struct host_conf){.host = NULL};
 }

@@ -2,8 +2,9 @@
 #pragma once
 /*
  * How to reach a registry host: scheme, CAs, client certificates (certs.d of
- * containers and docker, registries.md C.5), plain_http and insecure.
- * Any thread.
+ * containers and docker, registries.md C.5), plain_http and insecure; and by
+ * which ways what it has may be read: containerd's hosts.toml, containers'
+ * registries.conf (C.6, C.7).  Any thread.
  */
 #include <stdbool.h>
 
@@ -13,17 +14,47 @@ struct host_conf {
 	char *host;	 /* as in names: "docker.io", "h:5000" */
 	char *api_host;	 /* where the API is: docker.io: registry-1.docker.io */
 	bool plain_http; /* asked for: http only */
-	/* https, then http: loopback for which nothing is configured */
+	/* https, then http: loopback for which nothing is configured, or
+	 * insecure in registries.conf */
 	bool try_https_first;
 	bool insecure; /* TLS is not verified: asked, or loopback without CA */
 	bool is_loopback; /* by name: localhost, *.localhost, 127/8, ::1 */
 	char *ca_file; /* bundle of the system's CAs and certs.d's, or NULL */
 	char *client_cert, *client_key; /* or NULL */
+	char *path;		    /* what the API begins with; NULL: "/v2" */
+	struct string_list headers; /* "Name: value", sent along; secrets */
 };
 
+struct endpoint;
 struct hosts;
 int hosts_new(const struct options *o, struct hosts **ret);
 void hosts_free(struct hosts *h); /* removes the temporary CA bundles */
 /* -EINVAL: certs.d is broken (a .cert without .key…), logged with the file. */
 int hosts_find(struct hosts *h, const char *host, struct host_conf *ret);
 void host_conf_done(struct host_conf *c);
+
+/* One place where a repository can be read, and what it is called there. */
+struct route_step {
+	const struct endpoint *endpoint; /* NULL: the host of the name itself */
+	char *repository;
+};
+
+/* In the order in which they are to be asked; only the last one's "there is no
+ * such thing" is final.  Never empty. */
+struct route {
+	struct route_step *v;
+	size_t len, cap;
+};
+
+/* Endpoints live as long as `h`.  By tag only those are asked that may say
+ * what a tag is. */
+int hosts_route(struct hosts *h, const char *host, const char *repository,
+		bool by_digest, struct route *ret);
+void route_done(struct route *r);
+/* As hosts_find, for an endpoint. */
+int hosts_endpoint(struct hosts *h, const struct endpoint *e,
+		   struct host_conf *ret);
+/* Where ("FILE:LINE") it is written that this repository, or with "" the whole
+ * host, must not be touched; NULL: nowhere. */
+const char *hosts_blocked(const struct hosts *h, const char *host,
+			  const char *repository);

@@ -91,10 +91,18 @@ void content_free(struct content *c)
 
 int content_allowed(struct content *c, const char *host, const char *path)
 {
+	const char *where;
+	char text[256];
 	bool ok = *path ? allow_path(c->allow, host, path)
 			: allow_host(c->allow, host);
 
-	return ok ? 0 : -EPERM;
+	if (ok)
+		return 0;
+	where = allow_blocked(c->allow, host, path);
+	if (where &&
+	    snprintf(text, sizeof(text), "is blocked by %.200s", where) > 0)
+		content_fault(c, host, path, EPERM, text);
+	return -EPERM;
 }
 
 uint64_t content_ahead_limit(struct content *c)

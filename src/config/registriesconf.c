@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One list, in which a later file's entry replaces an earlier one's of the
+ * same prefix.  A name is beneath a prefix that ends where one of its
+ * components does.
+ */
+#include "config/registriesconf.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/conffile.h"
+#include "config/hostname.h"
+#include "config/userdirs.h"
+#include "oci/reference.h"
+#include "util/auto.h"
+#include "util/log.h"
+#include "util/str.h"
+#include "util/vec.h"
+
+#define SYSTEM "/etc/containers/registries.conf"
+#define DROPINS_MAX 256
+#define RANKS 1024 /* over any length of a host */
+
+static void rewrite_done(struct rewrite *w)
+{
+	endpoint_free(w->endpoint);
+	free(w->path);
+	*w = (struct rewrite){.path = NULL};
+}
+
+static void regentry_free(struct regentry *e)
+{
+	if (!e)
+		return;
+	rewrite_done(&e->location);
+	for (size_t i = 0; i < e->len; i++)
+		rewrite_done(&e->v[i]);
+	free(e->v);
+	free(e->where);
+	free(e->prefix);
+	free(e);
+}
+
+AUTOPTR_DEFINE(regentry, regentry_free)
+
+void registriesconf_done(struct registriesconf *c)
+{
+	for (size_t i = 0; i < c->len; i++)
+		regentry_free(c->v[i]);
+	vec_done(c);
+}
+
+/* -EINVAL: told. */
+static int read_rewrite(struct conffile *f, const struct toml *t,
+			const char *location, struct rewrite *ret)
+{
+	struct rewrite w = {.endpoint = calloc(1, sizeof(*w.endpoint))};
+	const char *why = "";
+	int r = w.endpoint ? 0 : -ENOMEM;
+
+	if (r == 0 && strstr(location, "://")) {
+		why = "must be without a scheme";
+		r = -EINVAL;
+	}
+	if (r == 0)
+		r = endpoint_parse(location, w.endpoint, &w.path, &why);
+	if (r == -EINVAL)
+		conffile_warn(f, t->line, "%s %s; it is left out", location,
+			      why);
+	if (r == 0) {
+		w.endpoint->path = strdup("/v2");
+		w.endpoint->where = str_printf("%s:%u", f->path, t->line);
+		w.endpoint->resolve = w.endpoint->pull = true;
+		if (!w.endpoint->path || !w.endpoint->where)
+			r = -ENOMEM;
+	}
+	if (r < 0)
+		rewrite_done(&w);
+	else
+		*ret = w;
+	return r;
+}
+
+static void read_mode(struct conffile *f, const struct toml *t,
+		      const struct regentry *e, struct endpoint *m)
+{
+	const char *mode = conffile_string(f, t, "pull-from-mirror");
+
+	if (e->by_digest_only)
+		m->resolve = false;
+	if (!mode || strcmp(mode, "all") == 0)
+		return;
+	if (strcmp(mode, "digest-only") == 0)
+		m->resolve = false;
+	else if (strcmp(mode, "tag-only") == 0)
+		m->pull = false;
+	else
+		conffile_warn(f, t->line,
+			      "pull-from-mirror must be all, digest-only or "
+			      "tag-only; it is ignored");
+}
+
+static int read_mirror(struct conffile *f, const struct toml *t,
+		       struct regentry *e)
+{
+	static const char *const keys[] = {"location", "insecure",
+					   "pull-from-mirror", NULL};
+	const char *location;
+	struct rewrite w;
+	bool insecure = false;
+	int r;
+
+	if (t->type != TOML_TABLE || e->len >= REGISTRIESCONF_MIRRORS_MAX) {
+		conffile_warn(f, t->line, "this cannot be a mirror");
+		return 0;
+	}
+	conffile_known(f, t, keys);
+	location = conffile_string(f, t, "location");
+	if (!location) {
+		conffile_warn(f, t->line, "a mirror without a location");
+		return 0;
+	}
+	r = read_rewrite(f, t, location, &w);
+	if (r < 0)
+		return r == -EINVAL ? 0 : r;
+	if (conffile_bool(f, t, "insecure", &insecure) && insecure)
+		w.endpoint->scheme = ENDPOINT_EITHER;
+	read_mode(f, t, e, w.endpoint);
+	r = vec_push(e, w);
+	if (r < 0)
+		rewrite_done(&w);
+	return r;
+}
+
+/* "h", "h/ns", "*.domain", of which the host becomes canonical. */
+static int read_prefix(struct conffile *f, const struct toml *t,
+		       const char *prefix, char **ret)
+{
+	struct endpoint e = {.host = NULL};
+	autofree char *path = NULL;
+	const char *why = "is no prefix";
+	const char *slash = strrchr(prefix, '/');
+	bool wild = str_prefix(prefix, "*.");
+	int r = -EINVAL;
+
+	if (strchr(prefix, '@') || (slash && strchr(slash, ':')))
+		why = "is for single tags or digests, which is not supported";
+	else if (strlen(prefix) < RANKS - 1 && !strstr(prefix, "://") &&
+		 !(wild && slash))
+		r = endpoint_parse(prefix + (wild ? 2 : 0), &e, &path, &why);
+	if (r == 0) {
+		*ret = str_printf("%s%s%s", wild ? "*." : "", e.host, path);
+		r = *ret ? 0 : -ENOMEM;
+	}
+	if (r == -EINVAL)
+		conffile_warn(f, t->line, "%s %s; it is left out", prefix, why);
+	free(e.host);
+	return r;
+}
+
+/* Without a location, or with the name's own, nothing is rewritten. */
+static int read_location(struct conffile *f, const struct toml *t,
+			 const char *location, struct regentry *e)
+{
+	struct rewrite w;
+	autofree char *name = NULL;
+	int r = read_rewrite(f, t, location, &w);
+
+	if (r < 0)
+		return r;
+	name = str_printf("%s%s", w.endpoint->host, w.path);
+	/* What an entry says of a part of a host does not hold for the host,
+	 * so that part is a place of its own. */
+	if (!name ||
+	    (strcmp(name, e->prefix) == 0 && !(e->insecure && *w.path))) {
+		rewrite_done(&w);
+		return name ? 0 : -ENOMEM;
+	}
+	if (e->insecure)
+		w.endpoint->scheme = ENDPOINT_EITHER;
+	e->location = w;
+	return 0;
+}
+
+static int put(struct registriesconf *c, struct regentry *e)
+{
+	for (size_t i = 0; i < c->len; i++) {
+		if (strcmp(c->v[i]->prefix, e->prefix) == 0) {
+			regentry_free(c->v[i]);
+			c->v[i] = e;
+			return 0;
+		}
+	}
+	return vec_push(c, e);
+}
+
+static int read_mirrors(struct conffile *f, const struct toml *t,
+			struct regentry *e)
+{
+	const struct toml *list = toml_find(t, "mirror");
+	int r = 0;
+
+	for (size_t i = 0; list && i < list->len && r == 0; i++)
+		r = read_mirror(f, list->v[i], e);
+	return r;
+}
+
+static int read_entry(struct conffile *f, const struct toml *t,
+		      struct registriesconf *c)
+{
+	static const char *const keys[] = {"prefix",   "location",
+					   "insecure", "blocked",
+					   "mirror",   "mirror-by-digest-only",
+					   NULL};
+	autoptr(regentry) e = calloc(1, sizeof(*e));
+	const char *prefix, *location;
+	int r;
+
+	if (!e)
+		return -ENOMEM;
+	if (t->type != TOML_TABLE || c->len >= REGISTRIESCONF_ENTRIES_MAX) {
+		conffile_warn(f, t->line, "this cannot be a registry");
+		return 0;
+	}
+	conffile_known(f, t, keys);
+	location = conffile_string(f, t, "location");
+	prefix = conffile_string(f, t, "prefix");
+	if (!prefix)
+		prefix = location;
+	if (!prefix) {
+		conffile_warn(f, t->line,
+			      "a registry without prefix and location");
+		return 0;
+	}
+	conffile_bool(f, t, "insecure", &e->insecure);
+	conffile_bool(f, t, "blocked", &e->blocked);
+	conffile_bool(f, t, "mirror-by-digest-only", &e->by_digest_only);
+	e->where = str_printf("%s:%u", f->path, t->line);
+	r = e->where ? read_prefix(f, t, prefix, &e->prefix) : -ENOMEM;
+	if (r == 0 && !location && e->insecure && *e->prefix != '*')
+		location = e->prefix;
+	if (r == 0 && location)
+		r = read_location(f, t, location, e);
+	if (r == 0)
+		r = read_mirrors(f, t, e);
+	if (r == 0)
+		r = put(c, e);
+	if (r == 0)
+		(void)steal(&e);
+	return r == -EINVAL ? 0 : r;
+}
+
+int registriesconf_read(struct conffile *f, const struct toml *root,
+			struct registriesconf *ret)
+{
+	static const char *const keys[] = {"registry",
+					   "unqualified-search-registries",
+					   "short-name-mode",
+					   "credential-helpers",
+					   "additional-layer-store-auth-helper",
+					   "aliases",
+					   NULL};
+	const struct toml *list = toml_find(root, "registry");
+	int r = 0;
+
+	conffile_known(f, root, keys);
+	if (list && list->type != TOML_ARRAY) {
+		conffile_warn(f, list->line,
+			      "registry must be written [[registry]]");
+		return 0;
+	}
+	for (size_t i = 0; list && i < list->len && r == 0; i++)
+		r = read_entry(f, list->v[i], ret);
+	return r;
+}
+
+static int load_file(const char *path, struct registriesconf *c)
+{
+	struct conffile f = {.path = path};
+	struct toml *root;
+	int r = conffile_load(&f, &root);
+
+	if (r < 0)
+		return r == -ENOMEM || r == -ENOENT ? r : 0;
+	r = registriesconf_read(&f, root, c);
+	toml_free(root);
+	return r;
+}
+
+static int is_dropin(const struct dirent *e)
+{
+	return e->d_name[0] != '.' && str_suffix(e->d_name, ".conf");
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int load_dir(const char *dir, struct registriesconf *c)
+{
+	struct dirent **names;
+	int n = scandir(dir, &names, is_dropin, by_name);
+	int r = 0;
+
+	if (n < 0)
+		return errno == ENOMEM ? -ENOMEM : 0;
+	for (int i = 0; i < n; i++) {
+		autofree char *path =
+			str_printf("%s/%s", dir, names[i]->d_name);
+
+		if (r == 0 && i < DROPINS_MAX)
+			r = path ? load_file(path, c) : -ENOMEM;
+		if (r == -ENOENT)
+			r = 0;
+		free(names[i]);
+	}
+	free(names);
+	return r;
+}
+
+static int load_main(const char *own, struct registriesconf *c)
+{
+	const char *told = getenv("CONTAINERS_REGISTRIES_CONF");
+	int r = -ENOENT;
+
+	if (told && *told) {
+		r = load_file(told, c);
+		if (r == -ENOENT)
+			log_warning("%s does not exist", told);
+		return r;
+	}
+	if (own)
+		r = load_file(own, c);
+	return r == -ENOENT ? load_file(SYSTEM, c) : r;
+}
+
+int registriesconf_load(struct registriesconf *ret)
+{
+	struct registriesconf c = {.v = NULL};
+	autofree char *dir = NULL;
+	autofree char *own = NULL;
+	autofree char *dropins = NULL;
+	int r = userdirs_config(&dir);
+
+	if (r == 0) {
+		own = str_printf("%s/containers/registries.conf", dir);
+		dropins = str_printf("%s/containers/registries.conf.d", dir);
+		r = own && dropins ? 0 : -ENOMEM;
+	}
+	if (r == 0 || r == -ENOENT)
+		r = load_main(own, &c);
+	if (r == 0 || r == -ENOENT)
+		r = load_dir(SYSTEM ".d", &c);
+	if (r == 0 && dropins)
+		r = load_dir(dropins, &c);
+	if (r < 0) {
+		registriesconf_done(&c);
+		return r;
+	}
+	*ret = c;
+	return 0;
+}
+
+/* How much of "host/repository" the prefix covers; 0: it is not beneath. */
+static size_t covers(const struct regentry *e, const char *host,
+		     const char *repository)
+{
+	const char *p = e->prefix;
+	size_t n = strlen(host);
+
+	if (str_prefix(p, "*."))
+		return str_suffix(host, p + 1) ? n : 0;
+	if (strncmp(p, host, n) != 0)
+		return 0;
+	if (!p[n])
+		return n;
+	if (p[n] != '/' || !str_prefix(repository, p + n + 1))
+		return 0;
+	repository += strlen(p + n + 1);
+	return *repository == '\0' || *repository == '/' ? strlen(p) : 0;
+}
+
+const struct regentry *registriesconf_find(const struct registriesconf *c,
+					   const char *host,
+					   const char *repository)
+{
+	const struct regentry *best = NULL;
+	size_t most = 0;
+
+	for (size_t i = 0; i < c->len; i++) {
+		const struct regentry *e = c->v[i];
+		size_t n = covers(e, host, repository);
+		/* Of those that cover as much, the name beats a pattern, and
+		 * the longer pattern the shorter. */
+		size_t fine = *e->prefix == '*' ? strlen(e->prefix) : RANKS - 1;
+		size_t rank = n ? n * RANKS + fine : 0;
+
+		if (rank > most) {
+			best = e;
+			most = rank;
+		}
+	}
+	return best;
+}
+
+int registriesconf_rewrite(const struct regentry *e, const struct rewrite *to,
+			   const char *host, const char *repository, char **ret)
+{
+	size_t covered = covers(e, host, repository), n = strlen(host);
+	const char *rest = repository;
+	autofree char *name = NULL;
+
+	if (covered > n) /* "h/ns": what is behind "ns" */
+		rest += covered - n - 1;
+	while (*rest == '/')
+		rest++;
+	name = str_printf("%s%s%s", to->path, *to->path && *rest ? "/" : "",
+			  rest);
+	if (!name)
+		return -ENOMEM;
+	if (name[0] == '/')
+		memmove(name, name + 1, strlen(name));
+	if (!reference_is_repository(name))
+		return -EINVAL;
+	*ret = steal(&name);
+	return 0;
+}
