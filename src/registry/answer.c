@@ -108,7 +108,7 @@ int call_judge(struct call *c, struct wait *w)
 			auth_identified(&c->auth)
 				? "does not accept the credential"
 				: "wants a credential, none is stored for it");
-	if (missing && !is_believable(c, w))
+	if (missing && !c->r->is_mirror && !is_believable(c, w))
 		out->error = -EIO;
 	else if (!c->home && !missing)
 		/* What storage thinks of its own URLs is no word on us. */

@@ -32,7 +32,8 @@ static int add_configured(struct call *c, struct lines *l)
 	struct string_list list = {.v = NULL};
 	int r = 0;
 
-	if (!c->r->cfg->auth)
+	/* What is meant for registries in general is not meant for mirrors. */
+	if (!c->r->cfg->auth || c->r->endpoint)
 		return 0;
 	r = dockerauth_headers(c->r->cfg->auth, &list);
 	for (size_t i = 0; i < list.len && r == 0; i++) {
@@ -48,6 +49,23 @@ static int add_configured(struct call *c, struct lines *l)
 	}
 	string_list_done(&list);
 	return r == -ENOMEM ? r : 0;
+}
+
+/* What the administrator wrote down for this place. */
+static int add_own(struct call *c, struct lines *l)
+{
+	const struct host_conf *conf;
+	int r = registry_conf(c->r, &conf);
+
+	for (size_t i = 0; r == 0 && i < conf->headers.len; i++) {
+		const char *colon = strchr(conf->headers.v[i], ':');
+		autofree char *name = NULL;
+
+		name = strndup(conf->headers.v[i],
+			       (size_t)(colon - conf->headers.v[i]));
+		r = name ? lines_add(l, name, colon + 2) : -ENOMEM;
+	}
+	return r;
 }
 
 static int add_lines(struct call *c, const struct call_spec *s, struct wait *w,
@@ -70,6 +88,8 @@ static int add_lines(struct call *c, const struct call_spec *s, struct wait *w,
 		r = lines_add(l, "If-Match", s->if_match);
 	if (r == 0 && c->home)
 		r = add_configured(c, l);
+	if (r == 0 && c->home)
+		r = add_own(c, l);
 	if (r < 0)
 		return call_no_memory(c);
 	if (c->home)
@@ -93,14 +113,14 @@ static int take_slot(struct call *c, struct wait *w)
 	return 0;
 }
 
-/* A loopback registry that does not speak TLS (registries.md C.8). */
+/* A registry on loopback, or one that may be insecure, that does not speak TLS
+ * (registries.md C.8). */
 static bool fall_back(struct call *c)
 {
 	const struct host_conf *conf = &c->r->conf;
 	enum http_fail fail = c->out.fail;
 
-	if (!c->home || !conf->try_https_first || !conf->is_loopback ||
-	    !str_prefix(c->url, "https:"))
+	if (!c->home || !conf->try_https_first || !str_prefix(c->url, "https:"))
 		return false;
 	if (fail != HTTP_FAIL_TLS && fail != HTTP_FAIL_PROTOCOL &&
 	    fail != HTTP_FAIL_RESET && fail != HTTP_FAIL_SHORT &&

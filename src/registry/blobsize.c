@@ -8,6 +8,7 @@
 #include "http/header.h"
 #include "registry/call.h"
 #include "registry/fetch.h"
+#include "registry/mirror.h"
 #include "registry/object.h"
 #include "util/auto.h"
 
@@ -98,9 +99,9 @@ static int size_by_get(struct registry *r, const char *repository,
 	return e;
 }
 
-int fetch_blob_head(struct registry *r, const char *repository,
-		    const struct digest *d, struct wait *w,
-		    uint64_t *ret_size_bytes)
+static int head_there(struct registry *r, const char *repository,
+		      const struct digest *d, struct wait *w,
+		      uint64_t *ret_size_bytes)
 {
 	char digest[DIGEST_TEXT_MAX];
 	struct object o;
@@ -123,5 +124,24 @@ int fetch_blob_head(struct registry *r, const char *repository,
 	if (get)
 		e = size_by_get(r, repository, &o, w, ret_size_bytes);
 	object_done(&o);
+	return e;
+}
+
+int fetch_blob_head(struct registry *r, const char *repository,
+		    const struct digest *d, struct wait *w,
+		    uint64_t *ret_size_bytes)
+{
+	struct round o;
+	int e = round_begin(&o, r, repository, true);
+
+	if (e == 0) {
+		do {
+			round_enter(&o, w);
+			e = head_there(o.registry, o.repository, d, w,
+				       ret_size_bytes);
+			round_leave(&o);
+		} while (e < 0 && round_go_on(&o, e, w));
+	}
+	round_done(&o);
 	return e;
 }

@@ -103,6 +103,8 @@ static int run(struct call *c, const struct call_spec *s, struct wait *w)
 			      : c->status < 200 || c->status > 299;
 		if (s->once && !was_not_done(&c->out))
 			again = false;
+		if (c->r->is_mirror) /* others are there */
+			again = false;
 		if (!again || !call_again(c->r, &c->out, n, w, &ended)) {
 			if (ended == -EINTR)
 				r = c->out.error = ended;
@@ -121,6 +123,10 @@ static int check(struct registry *r, const struct call_spec *s,
 	memset(out, 0, sizeof(*out));
 	if (cfg->offline)
 		return -ENETDOWN;
+	if (r->endpoint) /* it was the name that had to be allowed */
+		return 0;
+	if (cfg->hosts && hosts_blocked(cfg->hosts, r->host, s->repository))
+		return -EPERM;
 	if (cfg->allow && *s->repository &&
 	    !allow_exact(cfg->allow, r->host, s->repository))
 		return -EPERM;

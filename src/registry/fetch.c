@@ -14,6 +14,7 @@
 #include "registry/call.h"
 #include "registry/fault_table.h"
 #include "registry/host.h"
+#include "registry/mirror.h"
 #include "registry/object.h"
 #include "util/auto.h"
 #include "util/json.h"
@@ -142,9 +143,9 @@ static int parse(struct call *c, const struct digest *want,
 	return 0;
 }
 
-int fetch_manifest(struct registry *r, const char *repository,
-		   const char *tag_or_digest, struct wait *w,
-		   struct manifest **ret)
+int fetch_manifest_there(struct registry *r, const char *repository,
+			 const char *tag_or_digest, struct wait *w,
+			 struct manifest **ret)
 {
 	bool by_digest, known;
 	struct digest want;
@@ -171,12 +172,33 @@ int fetch_manifest(struct registry *r, const char *repository,
 	return e;
 }
 
+int fetch_manifest(struct registry *r, const char *repository,
+		   const char *tag_or_digest, struct wait *w,
+		   struct manifest **ret)
+{
+	struct round o;
+	struct digest d;
+	int e = round_begin(&o, r, repository,
+			    digest_parse(tag_or_digest, &d) == 0);
+
+	if (e == 0) {
+		do {
+			round_enter(&o, w);
+			e = fetch_manifest_there(o.registry, o.repository,
+						 tag_or_digest, w, ret);
+			round_leave(&o);
+		} while (e < 0 && round_go_on(&o, e, w));
+	}
+	round_done(&o);
+	return e;
+}
+
 static int resolve_by_get(struct registry *r, const char *repository,
 			  const char *tag, struct wait *w,
 			  struct fetch_resolved *ret)
 {
 	struct manifest *m;
-	int e = fetch_manifest(r, repository, tag, w, &m);
+	int e = fetch_manifest_there(r, repository, tag, w, &m);
 
 	if (e < 0)
 		return e;
@@ -227,8 +249,9 @@ static bool is_head_useless(const struct call *c)
 	}
 }
 
-int fetch_resolve(struct registry *r, const char *repository, const char *tag,
-		  struct wait *w, struct fetch_resolved *ret)
+static int resolve_there(struct registry *r, const char *repository,
+			 const char *tag, struct wait *w,
+			 struct fetch_resolved *ret)
 {
 	struct fetch_resolved found = {.size_bytes = 0};
 	bool get = false;
@@ -251,4 +274,22 @@ int fetch_resolve(struct registry *r, const char *repository, const char *tag,
 		e = call_fault(c, w);
 	call_close(c);
 	return get ? resolve_by_get(r, repository, tag, w, ret) : e;
+}
+
+int fetch_resolve(struct registry *r, const char *repository, const char *tag,
+		  struct wait *w, struct fetch_resolved *ret)
+{
+	struct round o;
+	int e = round_begin(&o, r, repository, false);
+
+	if (e == 0) {
+		do {
+			round_enter(&o, w);
+			e = resolve_there(o.registry, o.repository, tag, w,
+					  ret);
+			round_leave(&o);
+		} while (e < 0 && round_go_on(&o, e, w));
+	}
+	round_done(&o);
+	return e;
 }

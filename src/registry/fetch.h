@@ -5,7 +5,8 @@
  * registries.md 0).  Manifests come back parsed and checked; blob bytes come
  * as a stream whose framing was checked strictly (one range, right place,
  * right length) but whose digest is the caller's to check.  Redirects,
- * authentication, retries and resumption happen inside.
+ * authentication, retries and resumption happen inside, and so does asking
+ * mirrors first (mirror.h).
  * 404 is -ENOENT; other errors as in registry/fault.h.
  */
 #include <stdbool.h>
@@ -18,6 +19,11 @@
 int fetch_manifest(struct registry *r, const char *repository,
 		   const char *tag_or_digest, struct wait *w,
 		   struct manifest **ret);
+
+/* The same of this registry itself: not of a mirror. */
+int fetch_manifest_there(struct registry *r, const char *repository,
+			 const char *tag_or_digest, struct wait *w,
+			 struct manifest **ret);
 
 struct fetch_resolved {
 	struct digest digest;
@@ -50,6 +56,12 @@ uint64_t fetch_end(const struct fetch *f); /* where the stream will end */
 /* Bytes; 0 exactly at fetch_end.  A broken connection is resumed inside by
  * range from where it broke (attempts are counted anew after 1 MiB). */
 ssize_t fetch_read(struct fetch *f, void *buf, size_t len, struct wait *w);
+/* The bytes so far came, at least in part, from a mirror. */
+bool fetch_mirrored(const struct fetch *f);
+/* They were wrong: the mirror is passed over for a while. */
+void fetch_distrust(struct fetch *f);
+/* Some mirror's were, and nobody knows which one's. */
+void fetch_distrust_mirrors(struct registry *r);
 void fetch_close(struct fetch *f); /* cancels what is under way */
 /* false once the host has shown that it ignores or mangles ranges. */
 bool fetch_has_ranges(const struct registry *r);

@@ -7,10 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/endpoint.h"
 #include "http/retry.h"
+#include "http/url.h"
 #include "registry/fault_table.h"
 #include "util/auto.h"
 #include "util/clock.h"
+#include "util/log.h"
 #include "util/map.h"
 
 #define ATTEMPTS_DEFAULT 5
@@ -47,7 +50,10 @@ int registry_conf(struct registry *r, const struct host_conf **ret)
 
 	autolock(&r->lock);
 	if (!r->has_conf) {
-		ret_code = hosts_find(r->cfg->hosts, r->host, &r->conf);
+		ret_code = r->endpoint ? hosts_endpoint(r->cfg->hosts,
+							r->endpoint, &r->conf)
+				       : hosts_find(r->cfg->hosts, r->host,
+						    &r->conf);
 		if (ret_code < 0)
 			return ret_code == -ENOMEM ? ret_code : -EIO;
 		r->has_conf = true;
@@ -83,6 +89,28 @@ int registry_base(struct registry *r, char **ret)
 	pthread_mutex_unlock(&r->lock);
 	*ret = str_printf("%s://%s", https ? "https" : "http", conf->api_host);
 	return *ret ? 0 : -ENOMEM;
+}
+
+int registry_url(struct registry *r, const char *base, const char *path,
+		 char **ret)
+{
+	const struct host_conf *conf;
+	autofree char *url = NULL;
+	int ret_code = registry_conf(r, &conf);
+
+	if (ret_code < 0)
+		return ret_code;
+	if (conf->path && str_prefix(path, "/v2/"))
+		url = str_printf("%s%s%s", base, conf->path, path + 3);
+	else
+		url = str_printf("%s%s", base, path);
+	if (!url)
+		return -ENOMEM;
+	if (r->endpoint && r->endpoint->ns)
+		ret_code = url_add_query(&url, "ns", r->stands_for);
+	if (ret_code == 0)
+		*ret = steal(&url);
+	return ret_code;
 }
 
 /* Of Docker Hub and those who do as it does. */
@@ -211,6 +239,11 @@ void registry_fault(struct registry *r, const char *object,
 
 	if (out->error == -EINTR || !r->cfg->faults)
 		return;
+	if (r->is_mirror) {
+		log_info("mirror %s: %s: %s; asking elsewhere", r->host, object,
+			 out->text);
+		return;
+	}
 	fault_copy(f.host, sizeof(f.host), r->host);
 	fault_copy(f.object, sizeof(f.object), object);
 	fault_copy(f.text, sizeof(f.text), out->text);

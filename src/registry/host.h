@@ -51,7 +51,11 @@ struct login {
 
 struct registry {
 	const struct registries_config *cfg;
-	char *host;
+	char *host; /* also whose credentials are used */
+	/* Of one that was reached by a route (mirror.h); set once. */
+	const struct endpoint *endpoint; /* NULL: the host of a name */
+	bool is_mirror;			 /* not the last resort */
+	const char *stands_for;		 /* the host of the name */
 	struct slots slots;
 	struct slots sends; /* of uploads, see slots.h */
 	struct wire wire;
@@ -82,7 +86,16 @@ struct registry {
 	char api_version[64];
 	bool has_habits;
 	struct push_habits habits; /* learned from uploads */
+	uint64_t passed_until_ms;  /* of a mirror: not asked before */
+	struct {
+		struct registry **v;
+		size_t len, cap;
+	} mirrors; /* and the other places of endpoints; they stay */
 };
+
+int registry_new(const struct registries_config *cfg, const char *host,
+		 struct registry **ret);
+void registry_free(void *r); /* NULL is fine */
 
 /* The host's configuration, read at first use.  -EIO, -ENOMEM. */
 int registry_conf(struct registry *r, const struct host_conf **ret);
@@ -90,6 +103,9 @@ struct retry_policy;
 void registry_policy(const struct registry *r, struct retry_policy *ret);
 /* "https://h:5000" as it would be asked now. */
 int registry_base(struct registry *r, char **ret);
+/* For base and "/v2/...": where that is here. */
+int registry_url(struct registry *r, const char *base, const char *path,
+		 char **ret);
 /* Notes what an answer's head says of the registry. */
 void registry_note_head(struct registry *r, const char *url,
 			const struct http_head *head);

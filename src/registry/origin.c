@@ -119,7 +119,8 @@ static int load_tls(struct origin *o, const struct origins *all,
 					   .client_cert = home->client_cert,
 					   .client_key = home->client_key,
 					   .insecure = home->insecure};
-		o->plain_ok = home->plain_http || home->is_loopback;
+		o->plain_ok = home->plain_http || home->is_loopback ||
+			      home->try_https_first;
 		return 0;
 	}
 	if (all->hosts) {

@@ -41,8 +41,8 @@ int call_go_home(struct call *c, const struct call_spec *s)
 		return outcome_set(
 			&c->out, r,
 			"its configuration is unusable, see the log");
-	url = str_printf("%s%s", c->base, s->location ? "/v2/" : s->path);
-	if (!url)
+	r = registry_url(c->r, c->base, s->location ? "/v2/" : s->path, &url);
+	if (r < 0)
 		return call_no_memory(c);
 	go_to(c, url, true);
 	c->hops = 0;

@@ -8,6 +8,7 @@
 
 #include "registry/fault_table.h"
 #include "registry/host.h"
+#include "registry/mirror.h"
 #include "util/auto.h"
 #include "util/clock.h"
 #include "util/json.h"
@@ -206,6 +207,8 @@ int registry_print(struct registry *r, struct str *out)
 		e = row(out, "requests", busy);
 	if (e == 0)
 		e = origins_print_each(&r->wire.origins, row_origin, out);
+	if (e == 0)
+		e = mirrors_print(r, out);
 	return e;
 }
 

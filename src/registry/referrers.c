@@ -180,7 +180,7 @@ static int ask_tag(struct registry *r, const char *repository,
 {
 	autofree char *tag = referrers_tag(subject);
 	struct manifest *m = NULL;
-	int e = tag ? fetch_manifest(r, repository, tag, w, &m) : -ENOMEM;
+	int e = tag ? fetch_manifest_there(r, repository, tag, w, &m) : -ENOMEM;
 
 	if (e == -ENOENT)
 		return 0;

@@ -14,6 +14,7 @@
 #include "registry/call.h"
 #include "registry/fault_table.h"
 #include "registry/host.h"
+#include "registry/mirror.h"
 #include "util/auto.h"
 #include "util/map.h"
 
@@ -27,12 +28,13 @@ struct registries {
 	struct map *map;      /* host -> struct registry */
 };
 
-static void registry_free(void *p)
+void registry_free(void *p)
 {
 	struct registry *r = p;
 
 	if (!r)
 		return;
+	mirrors_free(r);
 	origins_done(&r->wire.origins);
 	tokens_free(r->tokens);
 	redirects_free(r->redirects);
@@ -55,8 +57,8 @@ static unsigned broken_ms(const struct registries_config *cfg)
 	return cfg->times.meta_budget ? cfg->times.meta_budget / 4 : BROKEN_MS;
 }
 
-static int registry_new(const struct registries_config *cfg, const char *host,
-			struct registry **ret)
+int registry_new(const struct registries_config *cfg, const char *host,
+		 struct registry **ret)
 {
 	struct registry *r = calloc(1, sizeof(*r));
 	int e;

@@ -23,6 +23,7 @@
 #include "registry/call.h"
 #include "registry/fetch.h"
 #include "registry/host.h"
+#include "registry/mirror.h"
 #include "registry/object.h"
 #include "util/auto.h"
 #include "util/metric.h"
@@ -34,8 +35,11 @@
 #define LIES_MAX 2
 
 struct fetch {
-	struct registry *r;
-	char *repository;
+	struct round round;
+	struct registry *r; /* whom we ask now, and by which name */
+	const char *repository;
+	struct digest digest;
+	struct registry *mirror; /* the last one that gave bytes, or NULL */
 	struct object o;
 	char *key; /* of the redirect target */
 	uint64_t size, begin, pos, end, skip;
@@ -148,7 +152,7 @@ static int accept_answer(struct fetch *f, bool range, struct call *c,
 	return 0;
 }
 
-static int open_answer(struct fetch *f, struct wait *w)
+static int open_there(struct fetch *f, struct wait *w)
 {
 	struct call *c;
 	int r = 1;
@@ -164,6 +168,45 @@ static int open_answer(struct fetch *f, struct wait *w)
 	return r;
 }
 
+/* Whom the round has come to. */
+static int turn_to(struct fetch *f)
+{
+	char digest[DIGEST_TEXT_MAX];
+	int r;
+
+	if (f->r == f->round.registry && f->key)
+		return 0;
+	object_done(&f->o);
+	free(f->key);
+	f->key = NULL;
+	f->r = f->round.registry;
+	f->repository = f->round.repository;
+	f->lies = f->attempts = 0;
+	digest_format(&f->digest, digest);
+	r = object_init(&f->o, f->repository, "blobs", digest);
+	if (r < 0)
+		return r;
+	f->key = str_printf("GET %s", f->o.path);
+	return f->key ? 0 : -ENOMEM;
+}
+
+static int open_answer(struct fetch *f, struct wait *w)
+{
+	int r;
+
+	do {
+		r = turn_to(f);
+		if (r < 0)
+			return r;
+		round_enter(&f->round, w);
+		r = open_there(f, w);
+		round_leave(&f->round);
+	} while (r < 0 && round_go_on(&f->round, r, w));
+	if (r == 0 && f->r->is_mirror)
+		f->mirror = f->r;
+	return r;
+}
+
 static void hang_up(struct fetch *f)
 {
 	call_close(f->c);
@@ -174,7 +217,6 @@ int fetch_blob(struct registry *r, const char *repository,
 	       const struct digest *d, uint64_t size_bytes, uint64_t off,
 	       uint64_t len, struct wait *w, struct fetch **ret)
 {
-	char digest[DIGEST_TEXT_MAX];
 	struct fetch *f;
 	int e;
 
@@ -184,17 +226,11 @@ int fetch_blob(struct registry *r, const char *repository,
 	f = calloc(1, sizeof(*f));
 	if (!f)
 		return -ENOMEM;
-	f->r = r;
+	f->digest = *d;
 	f->size = size_bytes;
 	f->begin = f->pos = f->mark = off;
 	f->end = off + len;
-	digest_format(d, digest);
-	e = object_init(&f->o, repository, "blobs", digest);
-	if (e == 0) {
-		f->repository = strdup(repository);
-		f->key = str_printf("GET %s", f->o.path);
-		e = f->repository && f->key ? 0 : -ENOMEM;
-	}
+	e = round_begin(&f->round, r, repository, true);
 	if (e == 0)
 		e = open_answer(f, w);
 	if (e == 0 && f->pos == f->end)
@@ -283,6 +319,8 @@ static int recover(struct fetch *f, struct outcome *out, struct wait *w)
 	int ended = 0;
 
 	hang_up(f);
+	if (wait_check(w) == 0 && round_go_on(&f->round, -EIO, w))
+		return 0;
 	if (call_again(f->r, out, ++f->attempts, w, &ended))
 		return 0;
 	if (ended == -EINTR)
@@ -331,13 +369,24 @@ ssize_t fetch_read(struct fetch *f, void *buf, size_t len, struct wait *w)
 	return r;
 }
 
+bool fetch_mirrored(const struct fetch *f)
+{
+	return f->mirror;
+}
+
+void fetch_distrust(struct fetch *f)
+{
+	if (f->mirror)
+		mirror_distrust(f->mirror);
+}
+
 void fetch_close(struct fetch *f)
 {
 	if (!f)
 		return;
 	call_close(f->c);
 	object_done(&f->o);
-	free(f->repository);
+	round_done(&f->round);
 	free(f->key);
 	free(f);
 }
