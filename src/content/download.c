@@ -179,26 +179,64 @@ static void job_report_mismatch(struct job *j)
 		      EBADMSG, "the bytes do not match the digest; dropped");
 }
 
-int download_run(struct job *j)
+/*
+ * A mirror's fault is not the blob's: its place is taken by another, unless
+ * somebody may have read of the bytes that turned out to be wrong.
+ */
+static bool job_may_go_elsewhere(struct job *j)
 {
 	struct chunks *c = j->flight->chunks;
-	uint64_t off, end, size = chunks_size(c);
+	const struct options *o = j->flight->flights->content->options;
+
+	if (!chunks_failed(c))
+		return true; /* refused before it could be read */
+	if (chunks_count(c) > 1 && o->verify != VERIFY_STRICT)
+		return false;
+	chunks_clear_failed(c);
+	autolock(&j->flight->flights->lock);
+	j->next = j->first;
+	return true;
+}
+
+static void job_note_mirror(struct job *j)
+{
+	autolock(&j->flight->flights->lock);
+	j->flight->mirrored = true;
+}
+
+/* Once: what comes after is of others. */
+static bool take_mirrored(struct job *j)
+{
+	bool ret;
+
+	autolock(&j->flight->flights->lock);
+	ret = j->flight->mirrored;
+	j->flight->mirrored = false;
+	return ret;
+}
+
+/* Whose bytes they were is known if all are of this stream, or the chunk was
+ * refused; otherwise every mirror may have brought some. */
+static bool distrust(struct job *j, struct fetch *fetch)
+{
+	if (fetch_mirrored(fetch))
+		fetch_distrust(fetch);
+	else if (chunks_failed(j->flight->chunks) && take_mirrored(j))
+		fetch_distrust_mirrors(j->repo->registry);
+	else
+		return false;
+	return job_may_go_elsewhere(j);
+}
+
+static int job_fetch(struct job *j, uint64_t off, uint64_t len,
+		     bool *ret_elsewhere)
+{
+	uint64_t size = chunks_size(j->flight->chunks);
 	struct fetch *fetch;
 	int r;
 
-	if (!job_trim(j))
-		return 0;
-	if (!fetch_has_ranges(j->repo->registry) && !j->whole) {
-		r = job_widen(j, 0);
-		if (r < 0)
-			return r == -EALREADY ? job_leave_to_whole(j) : r;
-	}
-	off = (uint64_t)j->next * CHUNK_BYTES;
-	end = (uint64_t)j->end * CHUNK_BYTES;
-	if (end > size)
-		end = size;
 	r = fetch_blob(j->repo->registry, j->repo->name, &j->flight->digest,
-		       size, off, end - off, &j->wait, &fetch);
+		       size, off, len, &j->wait, &fetch);
 	if (r == -ENOENT)
 		job_revoke(j);
 	if (r < 0)
@@ -209,7 +247,36 @@ int download_run(struct job *j)
 		job_grant(j);
 		r = job_stream(j, fetch);
 	}
+	if (fetch_mirrored(fetch))
+		job_note_mirror(j);
+	if (r == -EBADMSG)
+		*ret_elsewhere = distrust(j, fetch);
 	fetch_close(fetch);
+	return r;
+}
+
+int download_run(struct job *j)
+{
+	uint64_t off, end, size = chunks_size(j->flight->chunks);
+	bool elsewhere;
+	int r;
+
+	do {
+		elsewhere = false;
+		if (!job_trim(j))
+			return 0;
+		if (!fetch_has_ranges(j->repo->registry) && !j->whole) {
+			r = job_widen(j, 0);
+			if (r < 0)
+				return r == -EALREADY ? job_leave_to_whole(j)
+						      : r;
+		}
+		off = (uint64_t)j->next * CHUNK_BYTES;
+		end = (uint64_t)j->end * CHUNK_BYTES;
+		if (end > size)
+			end = size;
+		r = job_fetch(j, off, end - off, &elsewhere);
+	} while (elsewhere);
 	if (r == -EBADMSG)
 		job_report_mismatch(j);
 	return r == -EALREADY ? job_leave_to_whole(j) : r;

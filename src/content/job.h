@@ -40,6 +40,7 @@ struct flight {
 	unsigned refs;
 	pthread_cond_t moved;
 	struct list_node jobs;
+	bool mirrored; /* some bytes came from a mirror */
 	/* What a reader was last told.  The kernel asks again at once, page by
 	 * page, when its read-ahead failed: that is answered alike, or the
 	 * caller would wait for several patiences. */
