@@ -8,7 +8,8 @@
 
 Every row is a ratio: in each round the plain tool and the mount take turns, and
 the medians are compared; a ratio over 1 means that the mount is faster.  The
-table goes to standard output, as markdown; --json FILE keeps the numbers.
+table goes to standard output, as markdown; --json FILE keeps the numbers, and
+--svg FILE draws the ratios.
 """
 import argparse
 import json
@@ -20,7 +21,9 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
+import growth_rows  # noqa: E402
 import layer_rows  # noqa: E402
+import plot  # noqa: E402
 import push_rows  # noqa: E402
 import rows  # noqa: E402
 from rig import Rig  # noqa: E402
@@ -30,7 +33,7 @@ def text_of(values, unit):
     """The median and the spread of some measurements."""
     if not values:
         return ""
-    scale, digits = {"s": (1, 3), "ms": (1e3, 2), "1/s": (1, 0)}[unit]
+    scale, digits = {"s": (1, 3), "ms": (1e3, 2), "µs": (1e6, 1), "1/s": (1, 0)}[unit]
     name = unit
     middle, low, high = (f"{scale * x:,.{digits}f}" for x in
                          (statistics.median(values), min(values), max(values)))
@@ -47,10 +50,6 @@ def size_text(number):
     return ""
 
 
-def ratio_of(row, peer):
-    ours, theirs = statistics.median(row.ours), statistics.median(row.peers[peer])
-    return ours / theirs if row.unit == "1/s" else theirs / ours
-
 
 def lines_of(row):
     """One line per peer; the first carries what belongs to the row."""
@@ -58,7 +57,7 @@ def lines_of(row):
     for peer in row.peers or {"": None}:
         ratio = goal = met = ""
         if peer:
-            value = ratio_of(row, peer)
+            value = row.ratio(peer)
             ratio = f"{value:.2f}"
             if peer in row.targets:
                 goal = f"≥ {row.targets[peer]:.2f}"
@@ -85,9 +84,11 @@ def main():
                         help="only names with one of these words (a,b,…)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", help="also write the numbers to this file")
+    parser.add_argument("--svg", help="also draw the ratios into this file")
     parser.add_argument("--list", action="store_true", help="name the rows")
     options = parser.parse_args()
-    chosen = [r for r in rows.ROWS + layer_rows.ROWS + push_rows.ROWS
+    chosen = [r for r in rows.ROWS + layer_rows.ROWS + push_rows.ROWS +
+              growth_rows.ROWS
               if any(word in r.__name__ for word in options.rows.split(","))]
     if options.list:
         for row in chosen:
@@ -112,9 +113,11 @@ def main():
                 failed = 1
                 continue
             print("\n".join(lines_of(row)), flush=True)
-            kept.append(vars(row))
+            kept.append(row)
     if options.json:
-        Path(options.json).write_text(json.dumps(kept, indent=1))
+        Path(options.json).write_text(json.dumps([vars(row) for row in kept], indent=1))
+    if options.svg:
+        Path(options.svg).write_text(plot.svg(kept))
     return failed
 
 

@@ -5,6 +5,7 @@ import http.client
 import os
 import random
 import shutil
+import statistics
 import subprocess
 import threading
 import time
@@ -21,7 +22,7 @@ TAGS, REPOS = 100_000, 10_000
 @dataclass
 class Row:
     name: str
-    unit: str = "s"                     # of ours and peers: s, ms (kept in s), 1/s
+    unit: str = "s"                     # of ours and peers: s; ms, µs (kept in s); 1/s
     ours: list = field(default_factory=list)
     peers: dict = field(default_factory=dict)       # name -> measurements
     targets: dict = field(default_factory=dict)     # peer -> least ratio
@@ -32,6 +33,11 @@ class Row:
 
     def peer(self, name, value):
         self.peers.setdefault(name, []).append(value)
+
+    def ratio(self, peer):
+        """How many times as fast as the peer."""
+        ours, theirs = statistics.median(self.ours), statistics.median(self.peers[peer])
+        return ours / theirs if self.unit == "1/s" else theirs / ours
 
     def saw(self, mount):
         self.rss = max(self.rss or 0, mount.peak_rss())
@@ -282,18 +288,20 @@ def listing(path):
     return first, time.monotonic() - start, count
 
 
-def tag_source(rig):
+def tag_source(rig, repo="team/many", count=TAGS):
+    """An emulator with so many tags of one image in this repository."""
+    emu = rig.emulator("tags", "distribution3")
+
     def make():
-        emu = rig.emulator("tags", "distribution3")
-        config = emu.add_blob("team/many", b"{}")
-        digest = emu.add_manifest("team/many", {
+        config = emu.add_blob(repo, b"{}")
+        digest = emu.add_manifest(repo, {
             "schemaVersion": 2,
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "config": {"mediaType": "application/vnd.oci.image.config.v1+json",
                        "digest": config, "size": 2}, "layers": []}, tag="t000000")
-        emu.call("many_tags", repo="team/many", digest=digest, count=rig.count(TAGS))
-        return emu
-    return rig.once("tags", make)
+        emu.call("many_tags", repo=repo, digest=digest, count=rig.count(count))
+    rig.once(("tags", repo), make)
+    return emu
 
 
 def ls_tags(rig):
