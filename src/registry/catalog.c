@@ -12,7 +12,7 @@
 
 static const struct catalog_lister *const listers[] = {
 	&catalog_hub,	 &catalog_gcr, &catalog_gitlab, &catalog_ghcr,
-	&catalog_harbor, &catalog_acr, &catalog_v2,
+	&catalog_harbor, &catalog_acr, &catalog_quay,	&catalog_v2,
 };
 
 static bool is_named(const struct catalog_lister *l, const char *host)

@@ -41,4 +41,4 @@ struct catalog_lister {
 /* By what is known of the host now; never NULL. */
 const struct catalog_lister *catalog_find(struct registry *r);
 extern const struct catalog_lister catalog_acr, catalog_gcr, catalog_ghcr,
-	catalog_gitlab, catalog_harbor, catalog_hub, catalog_v2;
+	catalog_gitlab, catalog_harbor, catalog_hub, catalog_quay, catalog_v2;

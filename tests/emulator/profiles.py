@@ -57,7 +57,7 @@ class Profile:
     referrers: str = "off"              # off, on, unfiltered, 303
 
     # A vendor's own API that lists (vendors.py)
-    vendor: str = ""                    # hub, gitlab, ghcr, harbor
+    vendor: str = ""                    # hub, gitlab, ghcr, harbor, quay
     api_status: int = 200               # of every answer
     api_page: int = 100                 # most names per page
     api_private: str = ""               # regex of names that only users see
@@ -207,6 +207,9 @@ PROFILES.update({
     "harbor-list": dict(BEARER, service="harbor-registry", vendor="harbor",
                         token_path="/service/token", catalog_status=401,
                         tags_paged=True),
+    "quay-list": dict(BEARER, service="quay.test", vendor="quay",
+                      token_path="/v2/auth", api_tokens={"secret": "jo"},
+                      tags_paged=True),
     "gcr-list": dict(BEARER, service="gcr.io", catalog_none=True, child_lists=True),
     "acr-list": dict(BEARER, service="emu.azurecr.io", token_path="/oauth2/token",
                      catalog_acr=True, tags_paged=True),

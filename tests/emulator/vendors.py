@@ -186,6 +186,31 @@ class Vendors:
         link = [("Link", f'<{more}>; rel="next"')] if more else []
         return as_json(200, [{"name": n} for n in some], link)
 
+    # -- Quay ----------------------------------------------------------------------
+    def _quay(self, request):
+        if request.path != "/api/v1/repository":
+            return None
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        user = self.profile.api_tokens.get(token)
+        if token and user is None:
+            return as_json(401, {"error_type": "invalid_token", "status": 401,
+                                 "detail": "Invalid bearer token format"})
+        area = request.arg("namespace", "")
+        if not area or request.arg("public", "") != "true":
+            return as_json(400, {"detail": "Must specify namespace and public"})
+        names = [n for n in self._names(user, area) if n != area]
+        start = int(request.arg("next_page", "gAAAA0").removeprefix("gAAAA"))
+        end = start + self.profile.api_page
+        answer = {"repositories": [
+            {"namespace": area, "name": n[len(area) + 1:], "description": None,
+             "is_public": True, "kind": "image", "state": "NORMAL",
+             "is_starred": None} for n in names[start:end]]}
+        if self.profile.api_ring:
+            answer["next_page"] = "gAAAA0"
+        elif end < len(names):
+            answer["next_page"] = f"gAAAA{end}"
+        return as_json(200, answer)
+
 
 def children(names, folder):
     """Google: the next components of what lies beneath a folder."""

@@ -297,6 +297,35 @@ def test_harbor(mount, login, emulator):
     assert names(m / "two") == ["x"]
 
 
+# -- Quay ------------------------------------------------------------------------
+
+def test_quay(mount, login, emulator):
+    """A namespace's public ones by the API; those of one's own by _catalog."""
+    emu = emulator("quay-list", "api_page=2", "api_private=team/hidden")
+    fill(emu, "team/app", "team/lib", "team/tools", "team/hidden")
+    m = mount(emu)
+    assert names(m / "team") == ["app", "lib", "tools"]
+    assert len(asked(emu, "/api/v1/repository")) == 2
+    assert not errors(m)
+    m = login(emu, "$oauthtoken")
+    assert names(m / "team") == ["app", "hidden", "lib", "tools"]
+    m = login(emu)
+    assert names(m) == ["team"]
+    assert names(m / "team") == ["app", "hidden", "lib", "tools"]
+    assert [e["headers"].get("authorization") for e in
+            asked(emu, "/api/v1/repository")] == [None] * 2 + ["Bearer secret"] * 2 + \
+        [None] * 2
+
+
+def test_quay_ring(mount, emulator):
+    """Pages that lead to each other end."""
+    emu = emulator("quay-list", "api_ring=true")
+    fill(emu, "team/app")
+    m = mount(emu)
+    assert errno_of(os.listdir, m / "team") == "EIO"
+    assert len(asked(emu, "/api/v1/repository")) <= 3
+
+
 # -- the table of registryfs check -----------------------------------------------
 
 @pytest.mark.parametrize("profile,said", [
