@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rows about looking inside layers: index, single files, whole trees."""
+import contextlib
 import io
 import os
 import random
@@ -11,6 +12,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import peers
 from rig import MIB, digest_of, shell
 from rows import REPO, Row
 
@@ -166,6 +168,9 @@ def cat_never_seen(rig):
         row.peer("curl \\| igzip -dc \\| tar x that file",
                  shell("curl -sf $URL | igzip -dc | tar xOf - $N", URL=which.url,
                        N=name))
+        pulled = peers.podman_pull(rig, registry.address, f"{REPO}:{which.tag}")
+        if pulled is not None:
+            row.peer("podman pull", pulled)
         with rig.mount(registry.address) as m:
             since = registry.mark()
             row.ours.append(shell("cat $F", F=str(
@@ -259,28 +264,40 @@ def random_evicted(rig):
 
 # -- whole trees -------------------------------------------------------------------
 
+def others(rig, which, command):
+    """What else can show the tree, mounted: {name: context}"""
+    found = {"squashfuse": peers.squashfuse(rig, which.folder)}
+    if command.startswith("find"):      # readlink(2) fails in a passive sshfs
+        found["sshfs"] = peers.sshfs(rig, which.folder)
+    return found
+
+
 def trees(rig, row, which, command, warm):
-    """The same command on the merged tree and on the tree on disk, in turns."""
-    cache = indexed(rig, which)
-    local = str(which.folder)
-
-    def ours(m):
-        return shell(command, D=str(rootfs(m, which)))
-
+    """The same command on the merged tree and on others, in turns."""
+    cache, local = indexed(rig, which), str(which.folder)
     shell(command, D=local)
     if warm:
-        with rig.mount(rig.registry().address, cache=cache) as m:
-            ours(m)
+        with rig.mount(rig.registry().address, cache=cache) as m, \
+                contextlib.ExitStack() as stack:
+            points = {"ext4, warm": local, "": rootfs(m, which)}
+            for name, context in others(rig, which, command).items():
+                if point := stack.enter_context(context):
+                    points[name] = point
+            for point in points.values():
+                shell(command, D=str(point))
             for _ in range(max(3, rig.rounds)):
-                shell(command, D=local)
-                row.peer("ext4, warm", shell(command, D=local))
-                row.ours.append(ours(m))
+                for name, point in points.items():
+                    row.measured(name, shell(command, D=str(point)))
             row.saw(m)
         return row
     for _ in range(rig.rounds):
+        row.peer("ext4, warm", shell(command, D=local))
+        for name, context in others(rig, which, command).items():
+            with context as point:
+                if point:
+                    row.peer(name, shell(command, D=str(point)))
         with rig.mount(rig.registry().address, cache=cache) as m:
-            row.peer("ext4, warm", shell(command, D=local))
-            row.ours.append(ours(m))
+            row.ours.append(shell(command, D=str(rootfs(m, which))))
             row.saw(m)
     return row
 

@@ -12,6 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import peers
 from rig import MIB, drop_pages, shell
 
 GIB = 1 << 30
@@ -33,6 +34,10 @@ class Row:
 
     def peer(self, name, value):
         self.peers.setdefault(name, []).append(value)
+
+    def measured(self, name, value):
+        """Of a peer, or ours if the name is empty."""
+        (self.peers.setdefault(name, []) if name else self.ours).append(value)
 
     def ratio(self, peer):
         """How many times as fast as the peer."""
@@ -67,6 +72,9 @@ def cat_cold(rig):
     digest, size = rig.blob(GIB)
     registry = rig.registry()
     url = registry.url(REPO, digest)
+    folder = rig.memory / "plain"
+    folder.mkdir()
+    shell("curl -sf -o $F $URL", F=str(folder / "blob"), URL=url)
     row = Row(f"cold cat of {size // MIB} MiB, loopback",
               targets={"curl \\| openssl sha256": 1 / 1.1, "curl": 0.5})
     for _ in range(rig.rounds):
@@ -79,11 +87,16 @@ def cat_cold(rig):
                  shell("curl -sf $URL | tee $F | openssl dgst -sha256", URL=url,
                        F=str(kept)))
         kept.unlink()
+        with peers.rclone(rig, folder) as point:
+            if point:
+                row.peer("rclone mount of the file over http, unverified",
+                         shell("cat $F >/dev/null", F=str(point / "blob")))
         with rig.mount(registry.address) as m:
             since = registry.mark()
             row.ours.append(shell("cat $F >/dev/null", F=str(m.blob(REPO, digest))))
             row.requests, row.bytes = registry.traffic(since)
             row.saw(m)
+    shutil.rmtree(folder)
     return row
 
 
