@@ -57,7 +57,7 @@ static int list_names(const char *dir, struct string_list *names)
 		}
 	}
 	closedir(d);
-	if (r == 0)
+	if (r == 0 && names->len > 0)
 		qsort(names->v, names->len, sizeof(*names->v), compare);
 	return r;
 }

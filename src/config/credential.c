@@ -47,7 +47,7 @@ void credential_identity(const struct credential *c, char out[17])
 	const char *secret = c->secret ? c->secret : "";
 	const char *user = c->user ? c->user : "";
 	struct hash h;
-	uint8_t digest[HASH_MAX];
+	uint8_t digest[HASH_MAX], kind = (uint8_t)c->kind;
 
 	if (c->kind == CREDENTIAL_NONE) {
 		memcpy(out, "anonymous", sizeof("anonymous"));
@@ -55,7 +55,7 @@ void credential_identity(const struct credential *c, char out[17])
 	}
 	/* Each part is hashed alone: "ab"+"c" must differ from "a"+"bc". */
 	hash_init(&h, HASH_SHA256);
-	hash_update(&h, &(uint8_t){(uint8_t)c->kind}, 1);
+	hash_update(&h, &kind, sizeof(kind));
 	hash_update(&h, user, strlen(user) + 1);
 	hash_final(&h, digest);
 	hmac_sha256(purpose, sizeof(purpose), digest, 32, key);

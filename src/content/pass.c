@@ -160,6 +160,7 @@ static int pass_decode(struct pass *p, uint8_t *buf, size_t size,
 		r = decode_step(p, p->decoded + (size - p->io.out_len));
 	}
 	*ret_len = size - p->io.out_len;
+	p->io.out = NULL; /* the caller's */
 	return r;
 }
 

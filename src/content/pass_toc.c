@@ -36,7 +36,7 @@ static int toc_fetch(struct pass *p, const struct toc_claim *claim,
 	uint64_t size = p->x->size_bytes;
 	size_t len = size < CHUNK_BYTES ? (size_t)size : CHUNK_BYTES;
 	autofree uint8_t *bytes = malloc(len + 1), *packed = NULL;
-	struct toc_place place;
+	struct toc_place place = {.off = 0};
 	int r = -ENOMEM;
 
 	/* The table is mostly in the last bytes, too. */

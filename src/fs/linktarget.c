@@ -21,6 +21,7 @@ struct path {
 	size_t root; /* ".." does not lead out of the mount */
 	char text[2 * PATH_MAX];
 	size_t used;
+	struct reference_name name; /* what the last component says */
 };
 
 static int push_component(struct path *p, const char *s, size_t n)
@@ -109,16 +110,16 @@ static int set_digest(struct reference *ret, const char *name)
 /* app:1.4 and app@sha256:…; `p` is changed. */
 static int set_by_name(struct path *p, struct reference *ret)
 {
-	struct reference_name name;
+	struct reference_name *name = &p->name;
 
-	if (reference_parse_name(p->v[p->len - 1], &name) < 0 ||
-	    name.kind == REFERENCE_COMPONENT)
+	if (reference_parse_name(p->v[p->len - 1], name) < 0 ||
+	    name->kind == REFERENCE_COMPONENT)
 		return -EINVAL;
-	p->v[p->len - 1] = name.component;
-	if (name.kind == REFERENCE_TAG) {
-		snprintf(ret->tag, sizeof(ret->tag), "%s", name.tag);
+	p->v[p->len - 1] = name->component;
+	if (name->kind == REFERENCE_TAG) {
+		snprintf(ret->tag, sizeof(ret->tag), "%s", name->tag);
 	} else {
-		ret->digest = name.digest;
+		ret->digest = name->digest;
 		ret->has_digest = true;
 	}
 	return set_repository(p, 0, ret);

@@ -36,7 +36,7 @@ static int add_piece(struct sparse *s, uint64_t off, uint64_t bytes)
 		return -EBADMSG;
 	if (bytes == 0)
 		return 0;
-	if (s->pieces.len)
+	if (s->pieces.v && s->pieces.len)
 		last = &s->pieces.v[s->pieces.len - 1];
 	if (last && off == s->end) {
 		last->bytes += bytes;

@@ -44,7 +44,7 @@ static int take_long(struct str *s, bool *has, const struct str *body)
 {
 	*has = true;
 	str_clear(s);
-	return body->len ? str_addn(s, body->buf, strnlen(body->buf, body->len))
+	return body->buf ? str_addn(s, body->buf, strnlen(body->buf, body->len))
 			 : str_add(s, "");
 }
 

@@ -183,12 +183,11 @@ static void parse_name(const uint8_t *block, struct tarheader *h)
 	const struct field *prefix = NULL;
 	size_t n = 0;
 
-	if (h->magic == TAR_USTAR)
-		prefix = &prefix_field;
-	else if (h->magic == TAR_STAR)
+	if (h->magic == TAR_STAR)
 		prefix = &star_prefix_field;
-	else if (h->magic == TAR_GNU && block[prefix_field.off] &&
-		 gnu_has_prefix(block))
+	else if (h->magic == TAR_USTAR ||
+		 (h->magic == TAR_GNU && block[prefix_field.off] &&
+		  gnu_has_prefix(block)))
 		prefix = &prefix_field;
 	if (prefix && block[prefix->off]) {
 		n = copy_field(block, prefix, h->name);

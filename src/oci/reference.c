@@ -93,7 +93,7 @@ static bool is_port(const char *s)
 	unsigned long port = 0;
 	size_t n = 0;
 
-	for (; is_digit(s[n]) && n < 5; n++)
+	for (; n < 5 && is_digit(s[n]); n++)
 		port = port * 10 + (unsigned long)(s[n] - '0');
 	return n > 0 && s[n] == '\0' && s[0] != '0' && port <= 65535;
 }
@@ -179,7 +179,7 @@ bool reference_is_tag(const char *s)
 		return false;
 	while (is_alnum(s[n]) || (s[n] != '\0' && strchr("._-", s[n])))
 		n++;
-	return s[n] == '\0' && n <= REFERENCE_TAG_MAX;
+	return n <= REFERENCE_TAG_MAX && s[n] == '\0';
 }
 
 bool reference_fits(const char *host, const char *repository)

@@ -43,8 +43,8 @@ int hex_decode(const char *in, size_t in_len, uint8_t *out, size_t n)
 			return -EINVAL;
 	}
 	for (size_t i = 0; i < n; i++)
-		out[i] = (uint8_t)(hex_digit(in[2 * i]) << 4 |
-				   hex_digit(in[2 * i + 1]));
+		out[i] = (uint8_t)((unsigned int)hex_digit(in[2 * i]) << 4 |
+				   (unsigned int)hex_digit(in[2 * i + 1]));
 	return 0;
 }
 
