@@ -68,14 +68,6 @@ void decoder_point(const struct decoder *d, struct codec_point *ret,
 		   uint8_t *window, size_t *ret_window_len);
 const char *decoder_error(const struct decoder *d);
 
-/*
- * Zeroes what of a gzip point's window the next out_len decoded bytes do not
- * refer to; from 32 KiB on that is all that ever is needed.  `in` is the stream
- * from the point on; 64 KiB of it are nearly always enough.  -ENODATA: they
- * were not; -EBADMSG: damaged; then the window is as it was.
- */
-int window_prune(uint8_t *window, size_t len, const uint8_t *in, size_t in_len,
-		 const struct codec_point *p, size_t out_len);
 /* Windows are kept packed (zstd).  *ret is the caller's; NULL if len is 0. */
 int window_pack(const void *window, size_t len, uint8_t **ret, size_t *ret_len);
 /* -EBADMSG.  `window` has CODEC_WINDOW_MAX bytes of room. */
