@@ -208,7 +208,7 @@ static int build_spawn(struct build_thread *t)
 	if (r < 0)
 		return r;
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	r = -pthread_create(&thread, &attr, build_main, t);
+	r = wait_thread_error(pthread_create(&thread, &attr, build_main, t));
 	pthread_attr_destroy(&attr);
 	return r;
 }

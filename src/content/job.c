@@ -89,6 +89,9 @@ int job_start(struct flight *f, struct repo *repo, size_t i, size_t end,
 
 	if (fs->stopping)
 		return -EINTR;
+	r = worker_make_load(fs, repo->registry);
+	if (r < 0)
+		return r;
 	j = calloc(1, sizeof(*j));
 	if (!j)
 		return -ENOMEM;

@@ -99,6 +99,9 @@ int download_run(struct job *j);
 
 /* --- worker.c; the lock is held --- */
 
+/* Before a job for there is queued, for no worker could say that there is no
+ * memory: -ENOMEM. */
+int worker_make_load(struct flights *fs, struct registry *registry);
 /* Sees to it that somebody takes the queued jobs. */
 int worker_wake(struct flights *fs);
 /* Waits until all workers have ended (fs->stopping is set). */

@@ -6,6 +6,7 @@
  */
 #include "content/job.h"
 
+#include <assert.h>
 #include <errno.h>
 
 #include "util/auto.h"
@@ -26,6 +27,11 @@ static struct host_load *load_of(struct flights *fs, struct registry *registry)
 	if (vec_push(&fs->loads, fresh) < 0)
 		return NULL;
 	return &fs->loads.v[fs->loads.len - 1];
+}
+
+int worker_make_load(struct flights *fs, struct registry *registry)
+{
+	return load_of(fs, registry) ? 0 : -ENOMEM;
 }
 
 static struct job *queue_take(struct flights *fs)
@@ -56,6 +62,7 @@ static void worker_do(struct flights *fs, struct job *j)
 	bool ahead = j->ahead;
 	int r;
 
+	assert(load); /* or it would not have been taken */
 	list_del(&j->in_queue);
 	j->state = JOB_RUNNING;
 	j->started_ms = clock_ms();
@@ -129,7 +136,7 @@ int worker_wake(struct flights *fs)
 	pthread_attr_destroy(&attr);
 	if (r == 0)
 		fs->workers++;
-	return fs->workers > 0 ? 0 : -r;
+	return fs->workers > 0 ? 0 : wait_thread_error(r);
 }
 
 void worker_join(struct flights *fs)

@@ -191,11 +191,15 @@ static void run_release(struct deed *d)
 
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	struct fs *fs = fuse_req_userdata(req);
 	struct handle *h = handle_of(fi);
 	struct deed *d;
 
-	if (deed_new(req, ino, run_release, NULL, NULL, &d) < 0)
+	/* Answered already, but nobody comes to close it another time. */
+	if (deed_new(req, ino, run_release, NULL, NULL, &d) < 0) {
+		handle_release(fs, h);
 		return;
+	}
 	d->handle = h;
 	if (h->writer && writer_dirty(h->writer))
 		deed_start(d);

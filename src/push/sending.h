@@ -126,6 +126,9 @@ int sending_attempt(struct sending *s, struct upload *t, bool *ret_source);
 /* Is there a connection to be had for another relay?  It is counted. */
 bool upload_relay_begin(struct uploads *u, struct registry *from);
 void upload_relay_end(struct uploads *u, struct registry *from);
+/* Before a sending to there is queued, for no worker could say that there is no
+ * memory: -ENOMEM. */
+int upload_make_load(struct uploads *u, struct registry *to);
 /* Sees to it that somebody takes what is queued; fails if nobody can. */
 int upload_wake(struct uploads *u);
 void upload_join(struct uploads *u); /* u->stopping is set */

@@ -176,12 +176,14 @@ static void drop_old(struct uploads *u)
 static int sending_start(struct uploads *u, const struct upload_spec *spec,
 			 char **key, struct sending **ret)
 {
-	struct sending *s;
+	struct sending *s = NULL;
 	int r;
 
 	if (spec->ahead && u->ahead_len >= UPLOAD_AHEAD_MAX)
 		return -EBUSY;
-	r = sending_new(u, spec, *key, &s);
+	r = upload_make_load(u, repo_registry(spec->repo));
+	if (r == 0)
+		r = sending_new(u, spec, *key, &s);
 	if (r < 0)
 		return r;
 	*key = NULL;

@@ -5,6 +5,7 @@
  * its source and waited for: so files that somebody is still writing, perhaps
  * never to end, hold up no close of another.
  */
+#include <assert.h>
 #include <errno.h>
 
 #include "push/sending.h"
@@ -30,6 +31,21 @@ static struct upload_load *load_of(struct uploads *u, struct registry *registry)
 	return &u->loads.v[u->loads.len - 1];
 }
 
+int upload_make_load(struct uploads *u, struct registry *to)
+{
+	return load_of(u, to) ? 0 : -ENOMEM;
+}
+
+/* It was made when the sending was. */
+static struct upload_load *known_load(struct uploads *u,
+				      struct registry *registry)
+{
+	struct upload_load *l = load_of(u, registry);
+
+	assert(l);
+	return l;
+}
+
 bool upload_relay_begin(struct uploads *u, struct registry *from)
 {
 	struct upload_load *l = load_of(u, from);
@@ -42,7 +58,7 @@ bool upload_relay_begin(struct uploads *u, struct registry *from)
 
 void upload_relay_end(struct uploads *u, struct registry *from)
 {
-	load_of(u, from)->relays--;
+	known_load(u, from)->relays--;
 }
 
 static bool has_place(struct uploads *u, const struct sending *s, bool last)
@@ -131,14 +147,14 @@ static void worker_do(struct uploads *u, struct sending *s)
 	u->ahead_len -= !s->claimed;
 	s->state = SENDING_RUNNING;
 	s->started_ms = clock_ms();
-	load_of(u, registry)->running++;
+	known_load(u, registry)->running++;
 	u->running_len++;
 	/* Who was woken for two has taken one: the other needs somebody. */
 	if (has_work(u))
 		upload_wake(u);
 	while (attempt(s, &dead, &r))
 		;
-	load_of(u, registry)->running--; /* the vector may have moved */
+	known_load(u, registry)->running--; /* the vector may have moved */
 	u->running_len--;
 	u->steps++;
 	sending_end(s, r, &dead);
@@ -210,7 +226,7 @@ int upload_wake(struct uploads *u)
 	pthread_attr_destroy(&attr);
 	if (r == 0)
 		u->workers++;
-	return u->workers > 0 ? 0 : -r;
+	return u->workers > 0 ? 0 : wait_thread_error(r);
 }
 
 void upload_join(struct uploads *u)

@@ -196,6 +196,15 @@ static int open_schema(sqlite3 *sq, const struct schema *schema)
 	return r < 0 ? r : schema_check(sq, schema);
 }
 
+/* A header may say that the file is of a kind that can only be read; a disk
+ * that can only be read says so itself. */
+static bool claims_read_only(struct db *db, const char *path)
+{
+	return path && db->sq &&
+	       (sqlite3_errcode(db->sq) & 0xff) == SQLITE_READONLY &&
+	       access(path, W_OK) == 0;
+}
+
 /* 0; -EBADMSG: what is there is not a sound database of ours; or -errno. */
 static int connect_to(struct db *db, const char *path)
 {
@@ -219,6 +228,8 @@ static int connect_to(struct db *db, const char *path)
 		r = open_schema(db->sq, db->schema);
 	if (r == 0)
 		r = start_run(db);
+	if (r < 0 && claims_read_only(db, path))
+		r = -EBADMSG;
 	if (r < 0) {
 		if (r != -EBADMSG)
 			log_warning("%s: %s", db->title,
@@ -432,4 +443,16 @@ int db_end(struct db *db, int r)
 	if (r < 0 && db->sq && !sqlite3_get_autocommit(db->sq))
 		sqlite3_exec(db->sq, "ROLLBACK", NULL, NULL, NULL);
 	return r;
+}
+
+void db_vacuum(struct db *db)
+{
+	if (!db->sq)
+		return;
+	/* It attaches what it writes to. */
+	sqlite3_limit(db->sq, SQLITE_LIMIT_ATTACHED, 1);
+	sqlite3_exec(db->sq, "VACUUM", NULL, NULL, NULL);
+	sqlite3_limit(db->sq, SQLITE_LIMIT_ATTACHED, 0);
+	sqlite3_exec(db->sq, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL,
+		     NULL);
 }

@@ -59,6 +59,9 @@ static inline void auto_db_(struct db **db)
 int db_begin(struct db *db);
 int db_end(struct db *db, int r);
 int db_exec(struct db *db, const char *sql);
+/* Gives back what deleted rows took; outside of a transaction.  Where that
+ * fails, the room is used again. */
+void db_vacuum(struct db *db);
 
 struct query {
 	struct db *db;

@@ -151,6 +151,11 @@ int journal_open(struct store *s, struct journal **ret)
 	j->s = s;
 	if (s->dirfd >= 0)
 		r = open_db(j, &why);
+	/* Memory may come back, and a refusal would stay. */
+	if (r == -ENOMEM) {
+		journal_close(j);
+		return r;
+	}
 	if (r < 0) {
 		db_close(steal(&j->db));
 		j->why = s->dirfd < 0 ? strdup("the cache has no disk")

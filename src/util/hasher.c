@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "util/auto.h"
+#include "util/wait.h"
 
 struct hasher {
 	pthread_t thread;
@@ -71,7 +72,8 @@ int hasher_new(enum hash_alg alg, struct hasher **ret)
 			r = -ENOMEM;
 	}
 	if (r == 0)
-		r = -pthread_create(&h->thread, NULL, hasher_main, h);
+		r = wait_thread_error(
+			pthread_create(&h->thread, NULL, hasher_main, h));
 	if (r < 0) {
 		hasher_release(h);
 		return r;

@@ -13,6 +13,7 @@
  * -EINTR.  Conditions must be made by wait_cond_init.  One thread waits with a
  * wait at a time; wait_interrupt may be called from any.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -45,3 +46,10 @@ int wait_cond_init(pthread_cond_t *c); /* CLOCK_MONOTONIC */
  */
 void wait_quit(void);
 bool wait_quitting(void);
+
+/* What pthread_create() returned, as -errno: a reader that is told EAGAIN takes
+ * it for the end of the file. */
+static inline int wait_thread_error(int e)
+{
+	return e == EAGAIN ? -ENOMEM : -e;
+}

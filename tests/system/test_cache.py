@@ -148,6 +148,19 @@ def spoil(path, damage):
                 f.write(os.urandom(os.path.getsize(path)))
 
 
+def test_database_says_read_only(mount, big):
+    """A header of a version that may only be read (byte 18) is damage as well."""
+    m = mount(big)
+    m.unmount()
+    with open(m.folder / "cache/meta.db", "r+b") as f:
+        f.seek(18)
+        f.write(b"\x42")
+    m.restart()
+    assert [p for p in files(m) if "/meta.db.bad-" in p]
+    assert read_file(m / "a/_tags/1.4/index.json")
+    os.mkdir(m / "a/_tags/new")
+
+
 @pytest.mark.parametrize("at", [0, 4 * MIB])
 def test_spoiled_blob_file(mount, big, at):
     """Somebody changed cached bytes: fetched again or EBADMSG, never served."""
