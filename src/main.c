@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include "cli/app.h"
@@ -21,15 +20,8 @@
 #include "store/store.h"
 #include "util/auto.h"
 #include "util/daemon.h"
+#include "util/privilege.h"
 #include "util/wait.h"
-
-#ifdef __SANITIZE_ADDRESS__
-#define SANITIZED
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED
-#endif
-#endif
 
 /* mount(8)'s exit codes. */
 enum status {
@@ -66,15 +58,11 @@ static void fill_standard_streams(void)
 		close(fd);
 }
 
-/* Secrets must not reach a core file; threads must not each grow a heap. */
-static void harden(void)
+/* As many files as may be; threads must not each grow a heap. */
+static void set_limits(void)
 {
-	struct rlimit none = {0, 0}, files;
+	struct rlimit files;
 
-	setrlimit(RLIMIT_CORE, &none);
-#ifndef SANITIZED /* its leak check traces the process */
-	prctl(PR_SET_DUMPABLE, 0);
-#endif
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
@@ -162,6 +150,17 @@ static int open_store(struct mount *m)
 		log_error("%s is in use by process %d; give this mount a "
 			  "cache_dir of its own",
 			  dir, pid);
+	return r;
+}
+
+/* The directory may be where only root can make one; threads inherit. */
+static int start_store(struct mount *m)
+{
+	int r;
+
+	r = open_store(m);
+	if (r == 0)
+		r = privilege_drop(!m->options.read_only);
 	return r < 0 ? r : store_start(m->store);
 }
 
@@ -185,7 +184,7 @@ static int build(struct mount *m)
 	struct content_config cc = {.options = &m->options};
 	int r;
 
-	r = open_store(m);
+	r = start_store(m);
 	if (r == 0)
 		r = app_open(&m->options, &m->app);
 	if (r < 0)
@@ -248,12 +247,18 @@ static enum status run_mount(struct mount *m)
 	}
 	block_stop_signals();
 	r = build(m);
+	if (r == 0 && chdir("/") < 0) /* or it stays busy */
+		r = -errno;
 	if (r == 0) {
 		r = fs_mount(&m->options, m->content, m->outbox, &m->fs);
 		if (r == -EINVAL)
 			status = STATUS_USAGE; /* a word FUSE does not know */
 		else
 			status = r < 0 ? STATUS_MOUNT : serve(m);
+		/* What libfuse could not mount, it has told itself. */
+		if (r < 0 && r != -EIO)
+			log_error("%s: %s", m->options.mountpoint,
+				  strerror(-r));
 	} else {
 		log_error("cannot start: %s", strerror(-r));
 	}
@@ -281,13 +286,21 @@ int main(int argc, char **argv)
 	const struct command *command;
 	struct mount m = {.report_fd = -1};
 	enum status status = STATUS_OK;
+	int r;
 
 	fill_standard_streams();
-	harden();
+	privilege_hide();
+	set_limits();
 	command = argc > 1 ? command_find(argv[1]) : NULL;
 	if (command)
-		return command->run(argc - 1, argv + 1);
-	if (options_parse(argc, argv, &m.options) < 0)
+		return privilege_drop(false) < 0
+			       ? STATUS_SYSTEM
+			       : command->run(argc - 1, argv + 1);
+	r = options_parse(argc, argv, &m.options);
+	if (r == -ENOMEM) {
+		log_error("cannot start: %s", strerror(ENOMEM));
+		status = STATUS_SYSTEM;
+	} else if (r < 0)
 		status = STATUS_USAGE;
 	else if (m.options.help)
 		print_help();

@@ -29,6 +29,7 @@
 #include "util/fd.h"
 #include "util/log.h"
 #include "util/str.h"
+#include "util/wait.h"
 
 #define HELPER_BUDGET_MS 10000
 #define HELPER_NAME_MAX 64
@@ -123,11 +124,21 @@ static int find_program(const char *name, char **ret)
 	return -ENOENT;
 }
 
-/*
- * Ours, but for DOCKER_AUTH_CONFIG (it holds secrets), and with a fixed PATH
- * for root: helpers run programs too.  The array is the caller's, not what it
- * points to.
- */
+/* Secrets, and what systemd means for us alone. */
+static bool is_kept_back(const char *variable)
+{
+	static const char *const names[] = {
+		"DOCKER_AUTH_CONFIG=", "NOTIFY_SOCKET=", "WATCHDOG_PID=",
+		"WATCHDOG_USEC="};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (str_prefix(variable, names[i]))
+			return true;
+	/* A fixed one for root: helpers run programs too. */
+	return geteuid() == 0 && str_prefix(variable, "PATH=");
+}
+
+/* Ours without these.  The array is the caller's, not what it points to. */
 static char **helper_environment(void)
 {
 	static char path[] = "PATH=" HELPER_PATH;
@@ -140,11 +151,8 @@ static char **helper_environment(void)
 	if (!env)
 		return NULL;
 	for (size_t i = 0; i < n; i++) {
-		if (str_prefix(environ[i], "DOCKER_AUTH_CONFIG="))
-			continue;
-		if (geteuid() == 0 && str_prefix(environ[i], "PATH="))
-			continue;
-		env[len++] = environ[i];
+		if (!is_kept_back(environ[i]))
+			env[len++] = environ[i];
 	}
 	if (geteuid() == 0)
 		env[len++] = path;
@@ -240,7 +248,7 @@ static int spawn_with(struct helper *h, int in, int out)
  * nor end us with SIGPIPE. */
 static int spawn(struct helper *h)
 {
-	int in[2], out[2];
+	int in[2] = {-1, -1}, out[2] = {-1, -1};
 	int r;
 
 	r = high_pipe(in);
@@ -297,6 +305,8 @@ static int collect(struct helper *h)
 		bool idle;
 		int r;
 
+		if (wait_quitting())
+			return -EINTR;
 		if (now >= end_ms)
 			return -ETIMEDOUT;
 		r = poll(p, 2, (int)(end_ms - now));
@@ -338,6 +348,8 @@ static int explain(const struct helper *h, int r)
 	switch (r) {
 	case -ENOMEM:
 		return r;
+	case -EINTR: /* nobody waits for it any more */
+		return -EACCES;
 	case -ETIMEDOUT:
 		log_warning("credential helper %s for %s did not answer within "
 			    "%u ms",

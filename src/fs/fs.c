@@ -255,11 +255,8 @@ int fs_mount(const struct options *o, struct content *c, struct outbox *outbox,
 	r = fs_plant(fs);
 	if (r == 0)
 		r = session_open(fs);
-	if (r == 0) {
+	if (r == 0)
 		r = detach_dead_mount(o->mountpoint);
-		if (r < 0)
-			log_error("%s: %s", o->mountpoint, strerror(-r));
-	}
 	if (r == 0 && fuse_session_mount(fs->session, o->mountpoint) < 0)
 		r = -EIO; /* libfuse has said why */
 	if (r < 0) {

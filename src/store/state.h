@@ -106,8 +106,10 @@ struct chunks {
 };
 
 /* --- storedir.c: DIR --- */
-/* -EBUSY and *ret_pid; -EPERM, -ELOOP; others: cannot be used. */
-int storedir_open(struct store *s, const char *dir, int *ret_pid);
+/* -EBUSY and *ret_pid; -EPERM, -ELOOP and perhaps *ret_why (caller frees);
+ * others: cannot be used. */
+int storedir_open(struct store *s, const char *dir, char **ret_why,
+		  int *ret_pid);
 void storedir_close(struct store *s);
 /* Writes our process number into the lock file. */
 void storedir_note_pid(struct store *s);
@@ -135,6 +137,11 @@ void treefile_sweep(struct store *s);
  * free. */
 void treefile_evict(struct store *s, uint64_t need_bytes);
 void treefile_stats(struct store *s, uint64_t *ret_trees, uint64_t *ret_bytes);
+/* Those that are kept, while no lock is held.  Stops on non-zero and returns
+ * it. */
+typedef int (*treefile_each_fn)(void *arg, const char *key, uint64_t bytes,
+				bool open);
+int treefile_each(struct store *s, treefile_each_fn each, void *arg);
 
 /* --- stage.c --- */
 /* Removes what an earlier run left in DIR/spool. */
@@ -177,6 +184,9 @@ int blob_totals(struct store *s, uint64_t *ret_bytes, uint64_t *ret_used);
 /* --- rows.c --- */
 /* Deletes what was not refreshed for months. */
 int rows_prune(struct store *s, int64_t wall);
+/* Deletes all that can be asked for again but the names of what was seen, and
+ * gives the room back. */
+int rows_clear(struct store *s);
 int rows_stats(struct store *s, struct store_stats *ret);
 
 /* --- chunkstate.c: changes of one blob's state --- */
@@ -241,6 +251,8 @@ uint64_t evict_target(uint64_t bytes, uint64_t size_bytes, uint64_t free_bytes,
  * just now, if need be.  Returns what it freed. */
 uint64_t evict_to(struct store *s, uint64_t target_bytes, uint64_t now_ms,
 		  bool force);
+/* All that has no user; returns what it freed. */
+uint64_t evict_unused(struct store *s);
 /* By the limits as they are now. */
 void evict_check(struct store *s, uint64_t now_ms);
 /* Before a chunk is written: false: keep it in memory. */

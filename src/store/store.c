@@ -79,8 +79,8 @@ static bool is_fatal(int r)
 
 static int open_dir(struct store *s, const char *dir, int *ret_pid)
 {
-	autofree char *path = NULL;
-	int r = storedir_open(s, dir, ret_pid);
+	autofree char *path = NULL, *why = NULL;
+	int r = storedir_open(s, dir, &why, ret_pid);
 
 	if (r == 0) {
 		path = str_printf("%s/meta.db", s->dir);
@@ -89,7 +89,7 @@ static int open_dir(struct store *s, const char *dir, int *ret_pid)
 	if (r == -EBUSY)
 		log_error("cache %s is used by another process", dir);
 	else if (r < 0 && is_fatal(r))
-		log_error("cache %s: %s", dir, strerror(-r));
+		log_error("cache %s: %s", dir, why ? why : strerror(-r));
 	if (r == 0 || is_fatal(r))
 		return r;
 	log_warning("cache %s cannot be used: %s; going on in memory", dir,

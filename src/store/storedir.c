@@ -20,6 +20,7 @@
 #include "util/clock.h"
 #include "util/fd.h"
 #include "util/log.h"
+#include "util/privatedir.h"
 #include "util/str.h"
 
 #define BAD_PREFIX "meta.db.bad-"
@@ -84,11 +85,12 @@ void storedir_note_pid(struct store *s)
 		(void)fd_pwrite_all(s->lockfd, text, (size_t)n, 0);
 }
 
-int storedir_open(struct store *s, const char *dir, int *ret_pid)
+int storedir_open(struct store *s, const char *dir, char **ret_why,
+		  int *ret_pid)
 {
 	autoclose int dirfd = -1, lockfd = -1;
 	autofree char *path = NULL;
-	int r = fd_open_private_dir(dir, &dirfd);
+	int r = privatedir_open(dir, ret_why, &dirfd);
 
 	if (r < 0)
 		return r;
@@ -126,7 +128,8 @@ static bool deleted(int fd)
 static int revive_dir(struct store *s)
 {
 	autoclose int dirfd = -1;
-	int r = fd_open_private_dir(s->dir, &dirfd);
+	autofree char *why = NULL;
+	int r = privatedir_open(s->dir, &why, &dirfd);
 
 	if (r == 0 && dup3(dirfd, s->dirfd, O_CLOEXEC) < 0)
 		r = -errno;

@@ -16,14 +16,6 @@ int fd_write_all(int fd, const void *buf, size_t len);
  * this one follows symbolic links: files that users name are often such. */
 int fd_read_file(int dirfd, const char *path, size_t max, char **ret,
 		 size_t *ret_len);
-/* mkdir -p with `mode`, absolute or relative to the current directory. */
-int fd_mkdir_p(const char *path, mode_t mode);
-/*
- * Opens (making it, 0700, if need be) a directory that is ours alone:
- * -EPERM if it belongs to someone else or others may write to it, -ELOOP for
- * a symbolic link.
- */
-int fd_open_private_dir(const char *path, int *ret_fd);
 /* openat with O_CLOEXEC beneath dirfd, no component being a link or "..";
  * -EINVAL for an absolute path or an empty component. */
 int fd_openat(int dirfd, const char *name, int flags, mode_t mode);

@@ -26,7 +26,6 @@
 #define FIELD_EXIT_CODE 52
 #define PF_EXITING 0x4UL
 #define PF_SIGNALED 0x400UL
-#define CAP_SYS_PTRACE_BIT 19
 
 static bool get_field(const char *text, int field, unsigned long *ret)
 {
@@ -63,38 +62,18 @@ enum process_state process_parse_stat(const char *text, bool code_visible)
 	return flags & PF_SIGNALED ? PROCESS_DYING : PROCESS_UNKNOWN;
 }
 
-/* The numbers of a line of /proc/TID/status; how many. */
-static size_t get_numbers(const char *text, const char *label, int base,
-			  unsigned long long *ret, size_t max)
+pid_t process_parse_status(const char *text)
 {
+	/* A newline in the name, the line before, is escaped. */
+	static const char label[] = "\nTgid:\t";
 	const char *s = strstr(text, label);
-	size_t n = 0;
+	unsigned long long pid;
 
 	if (!s)
 		return 0;
-	for (s += strlen(label); n < max; n++) {
-		char *end;
-
-		while (*s == '\t' || *s == ' ')
-			s++;
-		if (!isxdigit((unsigned char)*s))
-			break;
-		ret[n] = strtoull(s, &end, base);
-		if (end == s)
-			break;
-		s = end;
-	}
-	return n;
-}
-
-pid_t process_parse_status(const char *text)
-{
-	unsigned long long pid = 0;
-
-	/* A newline in the name, the line before, is escaped. */
-	if (get_numbers(text, "\nTgid:", 10, &pid, 1) != 1 || pid > INT32_MAX)
-		return 0;
-	return (pid_t)pid;
+	s += strlen(label);
+	pid = isdigit((unsigned char)*s) ? strtoull(s, NULL, 10) : 0;
+	return pid > INT32_MAX ? 0 : (pid_t)pid;
 }
 
 static char *read_proc(pid_t tid, const char *name)
@@ -108,29 +87,16 @@ static char *read_proc(pid_t tid, const char *name)
 	return text;
 }
 
-static bool may_trace_all(void)
+/*
+ * The rule (user, capabilities, name spaces, security modules) is the kernel's
+ * to know; this link asks for the same access as the exit code.
+ */
+static bool may_trace(pid_t tid)
 {
-	autofree char *status = read_proc(getpid(), "status");
-	unsigned long long caps;
+	char path[64], link[64];
 
-	return status && get_numbers(status, "\nCapEff:", 16, &caps, 1) == 1 &&
-	       caps >> CAP_SYS_PTRACE_BIT & 1;
-}
-
-static bool are_all(const char *status, const char *label,
-		    unsigned long long id)
-{
-	unsigned long long ids[3]; /* real, effective, saved */
-	size_t n = get_numbers(status, label, 10, ids, 3);
-
-	return n == 3 && ids[0] == id && ids[1] == id && ids[2] == id;
-}
-
-static bool may_trace(const char *status)
-{
-	return (are_all(status, "\nUid:", geteuid()) &&
-		are_all(status, "\nGid:", getegid())) ||
-	       may_trace_all();
+	snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)tid);
+	return readlink(path, link, sizeof(link)) > 0;
 }
 
 enum process_state process_look(pid_t tid, pid_t *ret_pid)
@@ -150,7 +116,7 @@ enum process_state process_look(pid_t tid, pid_t *ret_pid)
 	if (ret_pid)
 		*ret_pid = process_parse_status(status);
 	state = process_parse_stat(stat, true);
-	if (state != PROCESS_EXITED || may_trace(status))
+	if (state != PROCESS_EXITED || may_trace(tid))
 		return state;
 	return process_parse_stat(stat, false);
 }

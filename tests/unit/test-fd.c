@@ -184,76 +184,6 @@ static void reports_unreadable(void **state)
 	assert_null(ret);
 }
 
-static void makes_directories(void **state)
-{
-	struct place *p = *state;
-	char path[128];
-	struct stat st;
-
-	snprintf(path, sizeof(path), "%s//a/b/./c/", p->path);
-	assert_int_equal(fd_mkdir_p(path, 0750), 0);
-	assert_int_equal(fd_mkdir_p(path, 0700), 0);
-	assert_int_equal(fstatat(p->fd, "a/b/c", &st, 0), 0);
-	assert_int_equal(st.st_mode, S_IFDIR | 0750);
-	assert_int_equal(fd_mkdir_p("/", 0700), 0);
-
-	write_text(p, "f", "");
-	snprintf(path, sizeof(path), "%s/f", p->path);
-	assert_int_equal(fd_mkdir_p(path, 0700), -ENOTDIR);
-	snprintf(path, sizeof(path), "%s/f/g", p->path);
-	assert_int_equal(fd_mkdir_p(path, 0700), -ENOTDIR);
-	assert_int_equal(fd_mkdir_p("", 0700), -ENOENT);
-}
-
-static void private_directory(void **state)
-{
-	static const struct {
-		mode_t mode;
-		int r;
-	} t[] = {{0700, 0}, {0755, 0}, {0770, -EPERM}, {0702, -EPERM}};
-	struct place *p = *state;
-	char path[128];
-	struct stat st;
-	int fd = -1;
-
-	snprintf(path, sizeof(path), "%s/a/b", p->path);
-	assert_int_equal(fd_open_private_dir(path, &fd), 0);
-	assert_int_equal(fstat(fd, &st), 0);
-	assert_int_equal(st.st_mode, S_IFDIR | 0700);
-	close(fd);
-	for (size_t i = 0; i < COUNT(t); i++) {
-		fd = -7;
-		assert_int_equal(fchmodat(p->fd, "a/b", t[i].mode, 0), 0);
-		assert_int_equal(fd_open_private_dir(path, &fd), t[i].r);
-		if (t[i].r == 0)
-			assert_int_equal(close(fd), 0);
-		else
-			assert_int_equal(fd, -7);
-	}
-	assert_int_equal(fchmodat(p->fd, "a/b", 0700, 0), 0);
-	if (geteuid() == 0) {
-		assert_int_equal(fchownat(p->fd, "a/b", 12345, 0, 0), 0);
-		assert_int_equal(fd_open_private_dir(path, &fd), -EPERM);
-	}
-}
-
-static void private_directory_no_link(void **state)
-{
-	struct place *p = *state;
-	char path[128];
-	int fd = -7;
-
-	assert_int_equal(symlinkat(".", p->fd, "link"), 0);
-	snprintf(path, sizeof(path), "%s/link", p->path);
-	assert_int_equal(fd_open_private_dir(path, &fd), -ELOOP);
-	snprintf(path, sizeof(path), "%s/link//", p->path);
-	assert_int_equal(fd_open_private_dir(path, &fd), -ELOOP);
-	write_text(p, "f", "");
-	snprintf(path, sizeof(path), "%s/f", p->path);
-	assert_int_equal(fd_open_private_dir(path, &fd), -ENOTDIR);
-	assert_int_equal(fd, -7);
-}
-
 static void opens_beneath(void **state)
 {
 	struct place *p = *state;
@@ -276,10 +206,9 @@ static void opens_beneath(void **state)
 		{"a//f", -EINVAL},
 		{"a/", -EINVAL},
 	};
-	char path[128], longname[400];
+	char longname[400];
 
-	snprintf(path, sizeof(path), "%s/a", p->path);
-	assert_int_equal(fd_mkdir_p(path, 0700), 0);
+	assert_int_equal(mkdirat(p->fd, "a", 0700), 0);
 	write_text(p, "f", "x");
 	assert_int_equal(renameat(p->fd, "f", p->fd, "a/f"), 0);
 	assert_int_equal(symlinkat("a/f", p->fd, "flink"), 0);
@@ -337,9 +266,6 @@ int main(void)
 		TEST(writes_all_to_pipe),
 		TEST(reads_whole_files),
 		TEST(reports_unreadable),
-		TEST(makes_directories),
-		TEST(private_directory),
-		TEST(private_directory_no_link),
 		TEST(opens_beneath),
 		TEST(replaces_files),
 		TEST(replace_leaves_nothing_behind),
