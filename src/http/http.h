@@ -93,6 +93,7 @@ struct http_spec {
 	bool http1;   /* bulk: HTTP/1.1 (limits.md: faster than one h2) */
 	bool accept_any_encoding; /* default sends identity and refuses others
 				   */
+	bool look;		  /* a connection of its own, for http_seen */
 };
 
 /* The final (not 1xx) answer's head.  Valid until http_close. */
@@ -137,6 +138,16 @@ uint64_t http_sent_bytes(const struct http_transfer *t);
 ssize_t http_read(struct http_transfer *t, void *buf, size_t len,
 		  struct wait *w);
 enum http_fail http_failure(const struct http_transfer *t);
+/* What the connection was like of a transfer that looks; what never came about
+ * is empty.  From the head, or the failure, to http_close. */
+struct http_seen {
+	char address[64]; /* connected to: the proxy's, where there is one */
+	unsigned port;
+	char proxy[256]; /* without user and password */
+	char tls[32];	 /* "TLSv1.3" */
+	char *cert;	 /* the server's certificate, PEM, or NULL */
+};
+const struct http_seen *http_seen(const struct http_transfer *t);
 const char *http_failure_text(const struct http_transfer *t); /* for the log */
 /* Cancels if it has not ended.  NULL is fine. */
 void http_close(struct http_transfer *t);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "http/seen.h"
 #include "util/clock.h"
 #include "util/metric.h"
 
@@ -128,7 +129,6 @@ static int on_connected(void *arg, char *peer_ip, char *local_ip, int peer_port,
 	enum http_peer peer = http_peer_class(peer_ip);
 
 	(void)local_ip;
-	(void)peer_port;
 	(void)local_port;
 	if (!peer_allowed(t, peer)) {
 		give_up(t, HTTP_FAIL_PEER, "connected address not allowed");
@@ -141,6 +141,8 @@ static int on_connected(void *arg, char *peer_ip, char *local_ip, int peer_port,
 		give_up(t, HTTP_FAIL_RESET, "connection lost in the body");
 		return CURL_PREREQFUNC_ABORT;
 	}
+	if (t->look)
+		seen_connected(t, peer_ip, peer_port);
 	t->up.told_end = false;
 	watch_enter(&t->watch, has_body(t) ? WATCH_SEND : WATCH_HEAD,
 		    clock_ms());
@@ -313,7 +315,9 @@ CURLcode request_setup(struct http_transfer *t, const struct http_config *cfg)
 		c = set_method(t);
 	if (c == CURLE_OK)
 		c = set_tls(t);
-	return c == CURLE_OK ? set_connection(t, cfg) : c;
+	if (c == CURLE_OK)
+		c = set_connection(t, cfg);
+	return c == CURLE_OK && t->look ? seen_setup(t) : c;
 }
 
 static enum http_fail connect_verdict(const struct http_transfer *t)

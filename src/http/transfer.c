@@ -119,7 +119,7 @@ static int set_upload(struct http_transfer *t, const struct http_spec *spec)
 
 static int copy_spec(struct http_transfer *t, const struct http_spec *spec)
 {
-	struct url u;
+	struct url u = {.host = NULL};
 	int r;
 
 	t->window = spec->window_bytes ? spec->window_bytes : WINDOW_DEFAULT;
@@ -130,6 +130,7 @@ static int copy_spec(struct http_transfer *t, const struct http_spec *spec)
 	t->http1 = spec->http1;
 	t->accept_any_encoding = spec->accept_any_encoding;
 	t->prompt = spec->prompt;
+	t->look = spec->look;
 	t->answer_ms = spec->answer_ms;
 	r = check_method(spec->method);
 	if (r == 0)
@@ -199,6 +200,7 @@ void transfer_unref(struct http_transfer *t)
 	free(t->client_cert);
 	free(t->client_key);
 	free(t->body);
+	free(t->seen.cert);
 	free(t->ring);
 	free(t->up.ring);
 	pthread_cond_destroy(&t->cond);
@@ -397,6 +399,11 @@ int http_read_all(struct http_transfer *t, size_t max, struct wait *w,
 enum http_fail http_failure(const struct http_transfer *t)
 {
 	return atomic_load(&t->fail);
+}
+
+const struct http_seen *http_seen(const struct http_transfer *t)
+{
+	return &t->seen;
 }
 
 const char *http_failure_text(const struct http_transfer *t)

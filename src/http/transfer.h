@@ -35,7 +35,7 @@ struct http_transfer {
 	uint64_t max_body_bytes;
 	enum http_peer peer;
 	const char *proxy; /* NULL: none.  Belongs to the engine */
-	bool https, insecure, http1, accept_any_encoding, prompt;
+	bool https, insecure, http1, accept_any_encoding, prompt, look;
 
 	/* Engine thread only. */
 	CURL *easy;
@@ -48,6 +48,7 @@ struct http_transfer {
 	bool tcp_up;
 	bool untold; /* bytes have come of which the reader was not told */
 	char error[CURL_ERROR_SIZE];
+	struct http_seen seen; /* constant once the head is ready */
 
 	/* Protected by the engine's lock. */
 	struct list_node queued;

@@ -373,3 +373,13 @@ char *url_redact(const char *s)
 					  s + start + i + 1);
 	return strndup(s, n);
 }
+
+int url_place(const struct url *u, struct str *out)
+{
+	int r = strchr(u->host, ':') ? str_addf(out, "[%s]", u->host)
+				     : str_add(out, u->host);
+
+	if (r == 0 && u->port != (u->https ? 443 : 80))
+		r = str_addf(out, ":%u", (unsigned)u->port);
+	return r;
+}

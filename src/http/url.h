@@ -28,5 +28,8 @@ bool url_same_origin(const struct url *a,
 /* Appends "key=value" (value is percent-encoded) with '?' or '&'. */
 int url_add_query(char **url, const char *key, const char *value);
 int url_format(const struct url *u, char **ret);
+/* Adds "host", "host:5000", "[::1]:5000": the port only if it is not usual. */
+struct str;
+int url_place(const struct url *u, struct str *out);
 /* Without query and fragment: the form allowed in logs.  Caller frees. */
 char *url_redact(const char *s);
