@@ -23,6 +23,8 @@
 #undef json_is_array
 #undef json_is_string
 
+#define SECONDS_MAX 253402300799 /* the year 9999 */
+
 _Static_assert(JSON_MAX_DEPTH <= 64, "struct scan keeps a bit per level");
 
 static const json_t *peek(const struct json *j)
@@ -319,6 +321,26 @@ int json_opt_u64(const struct json *o, const char *key, uint64_t max,
 	bool found;
 
 	return find_u64(o, key, max, &found, ret, err);
+}
+
+int json_opt_seconds(const struct json *o, const char *key, int64_t *ret,
+		     struct json_error *err)
+{
+	const struct json *j;
+	double v;
+
+	if (!json_is_object(o))
+		return fail(err, "%s: not in an object", key);
+	j = json_find(o, key);
+	if (!j)
+		return 0;
+	if (!json_is_number(peek(j)))
+		return fail(err, "%s: not a number", key);
+	v = json_number_value(peek(j));
+	if (!(v >= 0 && v <= (double)SECONDS_MAX))
+		return fail(err, "%s: no time", key);
+	*ret = (int64_t)v;
+	return 0;
 }
 
 int json_opt_bool(const struct json *o, const char *key, bool *ret,

@@ -54,6 +54,9 @@ int json_need_u64(const struct json *o, const char *key, uint64_t max,
 		  uint64_t *ret, struct json_error *err);
 int json_opt_u64(const struct json *o, const char *key, uint64_t max,
 		 uint64_t *ret, struct json_error *err);
+/* Whole seconds of a time that may have a fraction. */
+int json_opt_seconds(const struct json *o, const char *key, int64_t *ret,
+		     struct json_error *err);
 int json_opt_bool(const struct json *o, const char *key, bool *ret,
 		  struct json_error *err);
 int json_opt_object(const struct json *o, const char *key,

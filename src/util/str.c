@@ -188,3 +188,18 @@ int str_to_size(const char *s, unsigned long long *ret)
 	*ret = v << shift;
 	return 0;
 }
+
+const char *str_bytes(unsigned long long bytes, char out[STR_BYTES_MAX])
+{
+	static const char *const units[] = {"B",   "KiB", "MiB", "GiB",
+					    "TiB", "PiB", "EiB"};
+	double v = (double)bytes;
+	size_t u = 0;
+
+	while (v >= 1024 && u + 1 < sizeof(units) / sizeof(units[0])) {
+		v /= 1024;
+		u++;
+	}
+	snprintf(out, STR_BYTES_MAX, "%.*f %s", u ? 1 : 0, v, units[u]);
+	return out;
+}

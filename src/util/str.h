@@ -41,6 +41,9 @@ bool str_prefix(const char *s, const char *prefix);
 bool str_suffix(const char *s, const char *suffix);
 /* Decimal digits only (no sign, no blank), whole string: -EINVAL, -ERANGE. */
 int str_to_u64(const char *s, unsigned long long max, unsigned long long *ret);
+/* "12 B", "3.4 MiB": for people. */
+#define STR_BYTES_MAX 16
+const char *str_bytes(unsigned long long bytes, char out[STR_BYTES_MAX]);
 /* Number with optional K M G T (powers of 1024): for sizes in options.
  * -EINVAL, -ERANGE. */
 int str_to_size(const char *s, unsigned long long *ret);
