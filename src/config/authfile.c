@@ -309,18 +309,31 @@ static int authfile_new(struct authfile **ret)
 	return 0;
 }
 
+/* Of the parser's message only the place: the rest may quote what it stumbled
+ * over. */
+static void tell_place(const char *name, const struct json_error *e)
+{
+	if (str_prefix(e->text, "line "))
+		log_warning("%s is broken at %.*s", name,
+			    (int)strcspn(e->text, ":"), e->text);
+}
+
 int authfile_parse(const char *buf, size_t len, bool legacy, const char *name,
 		   struct authfile **ret, const char **ret_reason)
 {
 	autoptr(authfile) f = NULL;
 	autoptr(json) root = NULL;
+	struct json_error error = {""};
+	size_t mark = len >= 3 && memcmp(buf, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
 	int r;
 
 	r = authfile_new(&f);
 	if (r < 0)
 		return r;
-	/* The parser's message is not used: it quotes what it stumbled over. */
-	r = json_parse_lenient(buf, len, AUTHFILE_MAX, &root, NULL);
+	r = json_parse_lenient(buf + mark, len - mark, AUTHFILE_MAX, &root,
+			       &error);
+	if (r < 0)
+		tell_place(name, &error);
 	if (r == 0 && !json_is_object(root))
 		r = -EBADMSG;
 	if (r == 0)

@@ -69,7 +69,7 @@ void conffile_known(struct conffile *f, const struct toml *table,
 
 		while (*n && strcmp(*n, table->v[i]->key) != 0)
 			n++;
-		if (!*n)
+		if (!*n && table->v[i]->type != TOML_BROKEN)
 			conffile_warn(f, table->v[i]->line,
 				      "%s is unknown here, and ignored",
 				      table->v[i]->key);
@@ -102,6 +102,20 @@ bool conffile_bool(struct conffile *f, const struct toml *table,
 		return false;
 	}
 	*ret = t->flag;
+	return true;
+}
+
+bool conffile_bool_safe(struct conffile *f, const struct toml *table,
+			const char *key)
+{
+	const struct toml *t = toml_find(table, key);
+
+	if (!t && !toml_is_broken(table, key))
+		return false;
+	if (t && t->type == TOML_BOOL && !t->doubtful)
+		return t->flag;
+	conffile_warn(f, t ? t->line : table->line,
+		      "%s cannot be read, and is taken for true", key);
 	return true;
 }
 

@@ -29,6 +29,9 @@ const char *conffile_string(struct conffile *f, const struct toml *table,
 /* True if it was there. */
 bool conffile_bool(struct conffile *f, const struct toml *table,
 		   const char *key, bool *ret);
+/* For what is safer true: also where it cannot be read. */
+bool conffile_bool_safe(struct conffile *f, const struct toml *table,
+			const char *key);
 /* One string or an array of them. */
 int conffile_strings(struct conffile *f, const struct toml *value,
 		     struct string_list *ret);

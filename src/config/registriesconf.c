@@ -50,6 +50,7 @@ void registriesconf_done(struct registriesconf *c)
 {
 	for (size_t i = 0; i < c->len; i++)
 		regentry_free(c->v[i]);
+	free(c->blocks_all);
 	vec_done(c);
 }
 
@@ -135,17 +136,41 @@ static int read_mirror(struct conffile *f, const struct toml *t,
 	return r;
 }
 
+/* Of a prefix for single tags or digests: "h/ns". */
+static int cut_prefix(struct conffile *f, const struct toml *t,
+		      const char *prefix, char **ret)
+{
+	const char *slash = strrchr(prefix, '/');
+	size_t n = slash ? (size_t)(slash - prefix) : 0;
+
+	n += strcspn(prefix + n, slash ? ":@" : "@");
+	if (!prefix[n])
+		return 0;
+	*ret = strndup(prefix, n);
+	conffile_warn(f, t->line,
+		      "%s is for single tags or digests: what is blocked is "
+		      "all of it",
+		      prefix);
+	return *ret ? 0 : -ENOMEM;
+}
+
 /* "h", "h/ns", "*.domain", of which the host becomes canonical. */
 static int read_prefix(struct conffile *f, const struct toml *t,
-		       const char *prefix, char **ret)
+		       const char *prefix, bool blocked, char **ret)
 {
+	autofree char *cut = NULL;
 	struct endpoint e = {.host = NULL};
 	autofree char *path = NULL;
 	const char *why = "is no prefix";
-	const char *slash = strrchr(prefix, '/');
+	const char *slash;
 	bool wild = str_prefix(prefix, "*.");
-	int r = -EINVAL;
+	int r = blocked ? cut_prefix(f, t, prefix, &cut) : 0;
 
+	if (r < 0)
+		return r;
+	prefix = cut ? cut : prefix;
+	slash = strrchr(prefix, '/');
+	r = -EINVAL;
 	if (strchr(prefix, '@') || (slash && strchr(slash, ':')))
 		why = "is for single tags or digests, which is not supported";
 	else if (strlen(prefix) < RANKS - 1 && !strstr(prefix, "://") &&
@@ -208,6 +233,44 @@ static int read_mirrors(struct conffile *f, const struct toml *t,
 	return r;
 }
 
+/* What may be blocked, and cannot be told apart, is everything. */
+static int block_all(struct conffile *f, const struct toml *t,
+		     struct registriesconf *c)
+{
+	char *where = str_printf("%s:%u", f->path, t->line);
+
+	if (!where)
+		return -ENOMEM;
+	conffile_warn(f, t->line,
+		      "this blocks a registry, and it cannot be told which; "
+		      "until that is mended, all are blocked");
+	free(c->blocks_all);
+	c->blocks_all = where;
+	return 0;
+}
+
+/* -EINVAL: told, or it may be one that blocks. */
+static int read_entry_name(struct conffile *f, const struct toml *t,
+			   struct regentry *e, const char **ret_location)
+{
+	const char *location = conffile_string(f, t, "location");
+	const char *prefix = conffile_string(f, t, "prefix");
+	bool lost = toml_is_broken(t, "prefix") ||
+		    (!prefix && toml_find(t, "prefix"));
+
+	if (!prefix && !lost)
+		prefix = location;
+	if (!prefix) {
+		conffile_warn(f, t->line,
+			      "a registry without %s; it is left out",
+			      lost ? "a prefix that can be read"
+				   : "prefix and location");
+		return -EINVAL;
+	}
+	*ret_location = location;
+	return read_prefix(f, t, prefix, e->blocked, &e->prefix);
+}
+
 static int read_entry(struct conffile *f, const struct toml *t,
 		      struct registriesconf *c)
 {
@@ -216,34 +279,33 @@ static int read_entry(struct conffile *f, const struct toml *t,
 					   "mirror",   "mirror-by-digest-only",
 					   NULL};
 	autoptr(regentry) e = calloc(1, sizeof(*e));
-	const char *prefix, *location;
+	const char *location = NULL;
 	int r;
 
 	if (!e)
 		return -ENOMEM;
-	if (t->type != TOML_TABLE || c->len >= REGISTRIESCONF_ENTRIES_MAX) {
+	if (t->type != TOML_TABLE) {
 		conffile_warn(f, t->line, "this cannot be a registry");
 		return 0;
 	}
 	conffile_known(f, t, keys);
-	location = conffile_string(f, t, "location");
-	prefix = conffile_string(f, t, "prefix");
-	if (!prefix)
-		prefix = location;
-	if (!prefix) {
-		conffile_warn(f, t->line,
-			      "a registry without prefix and location");
-		return 0;
-	}
 	conffile_bool(f, t, "insecure", &e->insecure);
-	conffile_bool(f, t, "blocked", &e->blocked);
+	e->blocked = conffile_bool_safe(f, t, "blocked");
 	conffile_bool(f, t, "mirror-by-digest-only", &e->by_digest_only);
+	if (c->len >= REGISTRIESCONF_ENTRIES_MAX) {
+		conffile_warn(f, t->line, "this is one too many");
+		return e->blocked ? block_all(f, t, c) : 0;
+	}
 	e->where = str_printf("%s:%u", f->path, t->line);
-	r = e->where ? read_prefix(f, t, prefix, &e->prefix) : -ENOMEM;
+	r = e->where ? read_entry_name(f, t, e, &location) : -ENOMEM;
+	if (r == -EINVAL && e->blocked)
+		return block_all(f, t, c);
 	if (r == 0 && !location && e->insecure && *e->prefix != '*')
 		location = e->prefix;
 	if (r == 0 && location)
 		r = read_location(f, t, location, e);
+	if (r == -EINVAL && e->blocked && e->prefix)
+		r = 0; /* nobody asks where it is */
 	if (r == 0)
 		r = read_mirrors(f, t, e);
 	if (r == 0)

@@ -29,6 +29,8 @@ struct regentry {
 };
 
 struct registriesconf {
+	char *blocks_all; /* "FILE:LINE" of an entry that blocks nobody knows
+			     what; or NULL */
 	struct regentry **v;
 	size_t len, cap;
 };

@@ -34,10 +34,21 @@ const struct toml *toml_find(const struct toml *table, const char *key)
 	if (!table || table->type != TOML_TABLE)
 		return NULL;
 	for (size_t i = 0; i < table->len; i++) {
-		if (strcmp(table->v[i]->key, key) == 0)
+		if (table->v[i]->type != TOML_BROKEN &&
+		    strcmp(table->v[i]->key, key) == 0)
 			return table->v[i];
 	}
 	return NULL;
+}
+
+bool toml_is_broken(const struct toml *table, const char *key)
+{
+	for (size_t i = 0; table->type == TOML_TABLE && i < table->len; i++) {
+		if (table->v[i]->type == TOML_BROKEN &&
+		    strcmp(table->v[i]->key, key) == 0)
+			return true;
+	}
+	return false;
 }
 
 int toml_bad(struct tomlscan *s, const char *why)
@@ -87,7 +98,8 @@ int toml_add(struct tomlscan *s, struct toml *parent, struct toml *child)
 static struct toml *find(struct toml *table, const char *key)
 {
 	for (size_t i = 0; i < table->len; i++) {
-		if (strcmp(table->v[i]->key, key) == 0)
+		if (table->v[i]->type != TOML_BROKEN &&
+		    strcmp(table->v[i]->key, key) == 0)
 			return table->v[i];
 	}
 	return NULL;
@@ -110,6 +122,18 @@ static int add_named(struct tomlscan *s, struct toml *table, const char *key,
 	if (r == 0)
 		*ret = t;
 	return r;
+}
+
+int toml_add_broken(struct tomlscan *s, struct toml *table, const char *key)
+{
+	const char *why = s->why;
+	struct toml *t;
+	int r = toml_is_broken(table, key)
+			? 0
+			: add_named(s, table, key, TOML_BROKEN, &t);
+
+	s->why = why;
+	return r == 0 ? -EINVAL : r;
 }
 
 int toml_enter(struct tomlscan *s, struct toml *table, const char *key,
@@ -257,6 +281,17 @@ static void next_line(struct tomlscan *s)
 	}
 }
 
+/* What has no end has not swallowed all that follows: but for a file of such
+ * beginnings, it is read from the next line on. */
+static void recover(struct tomlscan *s, const char *start, unsigned line)
+{
+	tell(s, line);
+	if (s->p == s->end && s->line > line && s->errors < TOML_ERRORS_MAX) {
+		s->p = start;
+		s->line = line;
+	}
+}
+
 static int read_statement(struct tomlscan *s, struct toml *root,
 			  struct toml **here)
 {
@@ -301,6 +336,7 @@ int toml_parse(const char *text, size_t len, toml_told *told, void *arg,
 	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
 		s.p += 3;
 	while (s.p < s.end) {
+		const char *start = s.p;
 		unsigned line = s.line;
 
 		toml_skip_blanks(&s);
@@ -309,7 +345,7 @@ int toml_parse(const char *text, size_t len, toml_told *told, void *arg,
 		else
 			r = end_statement(&s);
 		if (r == -EINVAL)
-			tell(&s, line);
+			recover(&s, start, line);
 		else if (r < 0)
 			return r;
 		next_line(&s);

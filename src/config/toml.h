@@ -24,7 +24,8 @@ enum toml_type {
 	TOML_STRING,
 	TOML_BOOL,
 	TOML_INTEGER,
-	TOML_OTHER, /* a float, a date */
+	TOML_OTHER,  /* a float, a date */
+	TOML_BROKEN, /* it was told what is wrong with it */
 };
 
 struct toml {
@@ -36,6 +37,7 @@ struct toml {
 	char *text;	/* STRING; has no NUL inside */
 	bool flag;	/* BOOL */
 	int64_t number; /* INTEGER */
+	bool doubtful;	/* it is set again, which was told */
 	bool defined;	/* private: by a header of its own, or closed */
 	bool many;	/* private: an array of tables */
 };
@@ -47,4 +49,7 @@ typedef void toml_told(void *arg, unsigned line, const char *what);
 int toml_parse(const char *text, size_t len, toml_told *told, void *arg,
 	       struct toml **ret);
 void toml_free(struct toml *t);
+/* NULL: there is none, or it is broken. */
 const struct toml *toml_find(const struct toml *table, const char *key);
+/* Something is written for it, and cannot be read. */
+bool toml_is_broken(const struct toml *table, const char *key);

@@ -22,6 +22,10 @@ int toml_new(struct tomlscan *s, enum toml_type type, struct toml **ret);
 /* Takes the child over, in any case. */
 int toml_add(struct tomlscan *s, struct toml *parent, struct toml *child);
 
+/* Notes that what is written for it cannot be read, for which `why` is set;
+ * -EINVAL. */
+int toml_add_broken(struct tomlscan *s, struct toml *table, const char *key);
+
 /* A bare or quoted key. */
 int toml_read_key(struct tomlscan *s, char **ret);
 /* `key.key = value` into the table. */

@@ -272,7 +272,7 @@ static int new_array(struct tomlscan *s, unsigned depth, struct toml **ret)
 
 	s->p++;
 	while (r == 0) {
-		struct toml *one;
+		struct toml *one = NULL;
 
 		skip_space(s);
 		if (toml_at(s, ']'))
@@ -337,6 +337,14 @@ int toml_read_value(struct tomlscan *s, unsigned depth, struct toml **ret)
 	return new_scalar(s, ret);
 }
 
+static void set_doubtful(const struct toml *table, const char *key)
+{
+	for (size_t i = 0; i < table->len; i++) {
+		if (strcmp(table->v[i]->key, key) == 0)
+			table->v[i]->doubtful = true;
+	}
+}
+
 static int put_value(struct tomlscan *s, struct toml *table, char **key,
 		     unsigned depth)
 {
@@ -347,10 +355,13 @@ static int put_value(struct tomlscan *s, struct toml *table, char **key,
 	s->p++;
 	toml_skip_blanks(s);
 	r = toml_read_value(s, depth, &value);
+	if (r == -EINVAL)
+		return toml_add_broken(s, table, *key);
 	if (r < 0)
 		return r;
 	if (toml_find(table, *key)) {
 		toml_free(value);
+		set_doubtful(table, *key);
 		return toml_bad(s, "sets what is set already");
 	}
 	value->key = steal(key);
@@ -374,8 +385,10 @@ int toml_read_pair(struct tomlscan *s, struct toml *table, unsigned depth)
 		toml_skip_blanks(s);
 		if (toml_at(s, '='))
 			return put_value(s, table, &key, depth);
-		if (!toml_at(s, '.'))
-			return toml_bad(s, "has no = behind its name");
+		if (!toml_at(s, '.')) {
+			toml_bad(s, "has no = behind its name");
+			return toml_add_broken(s, table, key);
+		}
 		s->p++;
 		toml_skip_blanks(s);
 		r = toml_enter(s, table, key, &table);

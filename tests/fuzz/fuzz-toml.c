@@ -26,8 +26,11 @@ static void walk(const struct toml *t, unsigned lines)
 	for (size_t i = 0; i < t->len; i++) {
 		if ((t->type == TOML_TABLE) != (t->v[i]->key != NULL))
 			abort();
-		if (t->type == TOML_TABLE &&
+		if (t->type == TOML_TABLE && t->v[i]->type != TOML_BROKEN &&
 		    toml_find(t, t->v[i]->key) != t->v[i])
+			abort();
+		if (t->v[i]->type == TOML_BROKEN &&
+		    !toml_is_broken(t, t->v[i]->key))
 			abort();
 		walk(t->v[i], lines);
 	}

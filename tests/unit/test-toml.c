@@ -45,6 +45,7 @@ static void print(const struct toml *t, struct str *out)
 		str_addf(out, "%lld", (long long)t->number);
 		return;
 	case TOML_OTHER:
+	case TOML_BROKEN:
 		str_add(out, "?");
 		return;
 	case TOML_ARRAY:
@@ -52,8 +53,11 @@ static void print(const struct toml *t, struct str *out)
 		break;
 	}
 	str_addc(out, t->type == TOML_ARRAY ? '[' : '{');
-	for (size_t i = 0; i < t->len; i++, sep = " ") {
+	for (size_t i = 0; i < t->len; i++) {
+		if (t->v[i]->type == TOML_BROKEN)
+			continue;
 		str_add(out, sep);
+		sep = " ";
 		if (t->type == TOML_TABLE)
 			str_addf(out, "%s=", t->v[i]->key);
 		print(t->v[i], out);
@@ -126,7 +130,9 @@ static const struct {
 	{"a = [1 2]\nb = 2", 1, "{b=2}"},
 	{"a = {x = 1\nb = 2", 1, "{b=2}"},
 	{"a = 007\nb = 1__0\n", 0, "{a=? b=?}"},
-	{"a = '''x\nb = 2", 1, "{}"},
+	{"a = '''x\nb = 2", 1, "{b=2}"},
+	{"a = [\n\n# x\n", 1, "{}"},
+	{"[a]\nb = \"\"\"\n[c]\nd = 1\n", 2, "{a={} c={d=1}}"},
 	{"a = 1\n[a]\nb = 2\n[c]\nd = 3", 2, "{a=1 c={d=3}}"},
 	{"[a]\nx = 1\n[a]\ny = 2\n[b]", 3, "{a={x=1} b={}}"},
 	{"[a\nx = 1\n[b]\ny = 2", 1, "{b={y=2}}"},
@@ -152,6 +158,25 @@ static void test_bad(void **state)
 				 tree.buf);
 		toml_free(t);
 	}
+}
+
+/* What is written and cannot be read is not as if it were absent. */
+static void test_broken_values(void **state)
+{
+	struct toml *t = parse("a = tru\nb = 1\nb = 2\nc\nd = 1\ne = x\n"
+			       "e = 3\nf.g = (\n");
+
+	(void)state;
+	assert_int_equal(heard.len, 5);
+	assert_true(toml_is_broken(t, "a") && !toml_find(t, "a"));
+	assert_true(toml_find(t, "b")->doubtful && !toml_is_broken(t, "b"));
+	assert_true(toml_is_broken(t, "c"));
+	assert_false(toml_is_broken(t, "d") || toml_find(t, "d")->doubtful);
+	assert_true(toml_is_broken(t, "e"));
+	assert_int_equal(toml_find(t, "e")->number, 3);
+	assert_true(toml_is_broken(toml_find(t, "f"), "g"));
+	assert_false(toml_is_broken(t, "f") || toml_is_broken(t, "x"));
+	toml_free(t);
 }
 
 static void test_lines(void **state)
@@ -221,6 +246,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good),
 		cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_broken_values),
 		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_limits),
 	};
