@@ -6,16 +6,25 @@
 #include "config/authsource.h"
 
 #include <errno.h>
+#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "config/authenv.h"
 #include "config/userdirs.h"
 #include "util/auto.h"
 #include "util/log.h"
 #include "util/str.h"
 
 #define ENVIRONMENT "DOCKER_AUTH_CONFIG"
+
+static void wipe(struct str *s)
+{
+	if (s->buf)
+		explicit_bzero(s->buf, s->len);
+	str_done(s);
+}
 
 void authsource_done(struct authsource *s)
 {
@@ -103,25 +112,60 @@ static int add_docker(struct authsource *list, size_t *len)
 }
 
 /* The text is parsed at once; nothing keeps a copy of it. */
-static int add_environment(struct authsource *list, size_t *len)
+static int add_text(struct authsource *list, size_t *len, const char *text,
+		    const char *name, const char *const *hosts)
 {
-	struct authsource s = {.known = true};
-	const char *text = getenv(ENVIRONMENT);
+	struct authsource s = {.name = name, .known = true, .hosts = hosts};
 	const char *reason;
 	int r;
 
 	if (!text || !*text)
 		return 0;
-	r = authfile_parse(text, strlen(text), false, "$" ENVIRONMENT, &s.file,
-			   &reason);
+	r = authfile_parse(text, strlen(text), false, name, &s.file, &reason);
 	if (r == -ENOMEM)
 		return r;
 	if (r < 0) {
-		log_warning("$" ENVIRONMENT " %s", reason);
+		log_warning("%s %s", name, reason);
 		s.error = -EACCES;
 	}
 	list[(*len)++] = s;
 	return 0;
+}
+
+static int add_google(struct authsource *list, size_t *len)
+{
+	const char *path = getenv("GOOGLE_APPLICATION_CREDENTIALS");
+	char *absolute = NULL;
+	int r;
+
+	if (!path || !*path)
+		return 0;
+	r = userdirs_absolute(path, &absolute);
+	if (r < 0)
+		return r;
+	return add(list, len, absolute,
+		   (struct authsource){.chosen = true,
+				       .google = true,
+				       .hosts = authenv_google_hosts});
+}
+
+static int add_variables(struct authsource *list, size_t *len)
+{
+	struct str gitlab = {.len = 0}, azure = {.len = 0};
+	int r = authenv_gitlab(&gitlab);
+
+	if (r == 0)
+		r = authenv_azure(&azure);
+	if (r == 0)
+		r = add_text(list, len, gitlab.buf, "$CI_REGISTRY", NULL);
+	if (r == 0)
+		r = add_google(list, len);
+	if (r == 0)
+		r = add_text(list, len, azure.buf, "$AZURE_CLIENT_SECRET",
+			     authenv_azure_hosts);
+	wipe(&gitlab);
+	wipe(&azure);
+	return r;
 }
 
 int authsource_list(const char *authfile, struct authsource *ret,
@@ -132,7 +176,7 @@ int authsource_list(const char *authfile, struct authsource *ret,
 	size_t len = 0;
 	int r;
 
-	r = add_environment(list, &len);
+	r = add_text(list, &len, getenv(ENVIRONMENT), "$" ENVIRONMENT, NULL);
 	if (r == 0 && only && *only) {
 		r = add_chosen(list, &len, only);
 	} else if (r == 0) {
@@ -140,6 +184,8 @@ int authsource_list(const char *authfile, struct authsource *ret,
 		if (r == 0)
 			r = add_docker(list, &len);
 	}
+	if (r == 0)
+		r = add_variables(list, &len);
 	if (r < 0) {
 		while (len > 0)
 			authsource_done(&list[--len]);
@@ -157,6 +203,23 @@ static int refused(const struct authsource *s, int r, const char *reason)
 	return -EACCES;
 }
 
+static int parse(struct authsource *s, const char *buf, size_t len,
+		 const char **ret_reason)
+{
+	struct str text = {.len = 0};
+	int r;
+
+	if (!s->google)
+		return authfile_parse(buf, len, s->legacy, s->path, &s->file,
+				      ret_reason);
+	r = authenv_google(buf, len, &text, ret_reason);
+	if (r == 0)
+		r = authfile_parse(text.buf, text.len, false, s->path, &s->file,
+				   ret_reason);
+	wipe(&text);
+	return r;
+}
+
 static int read_and_parse(struct authsource *s)
 {
 	autofree char *buf = NULL;
@@ -169,11 +232,12 @@ static int read_and_parse(struct authsource *s)
 		return r;
 	if (r < 0)
 		return refused(s, r, reason);
-	if (s->id.mode & (S_IRGRP | S_IROTH))
+	/* Containers get theirs so. */
+	if (s->id.mode & (S_IRGRP | S_IROTH) && !s->google)
 		log_warning("credentials file %s can be read by others "
 			    "(chmod go-r)",
 			    s->path);
-	r = authfile_parse(buf, len, s->legacy, s->path, &s->file, &reason);
+	r = parse(s, buf, len, &reason);
 	explicit_bzero(buf, len);
 	if (r < 0 && r != -ENOMEM)
 		return refused(s, r, reason);
@@ -248,9 +312,31 @@ int authsource_load(struct authsource *s, const struct authfile **ret)
 {
 	int r = s->path ? load_file(s) : s->error;
 
+	/* Other programs' affair: it takes nothing from this one's users. */
+	if (r == -EACCES && s->google)
+		r = 0;
 	if (r == 0)
 		*ret = s->file;
 	return r;
+}
+
+static bool is_for(const char *const *hosts, const char *host)
+{
+	while (*hosts && fnmatch(*hosts, host, FNM_CASEFOLD) != 0)
+		hosts++;
+	return *hosts;
+}
+
+int authsource_find(const struct authsource *s, const struct authfile *file,
+		    const char *host, const char *repository,
+		    struct authfile_match *ret)
+{
+	if (!s->hosts)
+		return authfile_find(file, host, repository, ret);
+	if (is_for(s->hosts, host))
+		return authfile_find(file, AUTHENV_ANY, "", ret);
+	*ret = (struct authfile_match){.helper = NULL};
+	return 0;
 }
 
 void authsource_forget(struct authsource *s)

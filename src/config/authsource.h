@@ -11,10 +11,13 @@
 #include "config/trustfile.h"
 
 struct authsource {
-	char *path;  /* NULL: the environment */
-	bool legacy; /* ~/.dockercfg */
-	bool chosen; /* named by the user: must be there and readable */
-	bool known;  /* the rest is as `id` (or its absence) left it */
+	char *path;	  /* NULL: the environment */
+	const char *name; /* of the variable then: "$CI_REGISTRY" */
+	bool legacy;	  /* ~/.dockercfg */
+	bool chosen;	  /* named by the user: must be there and readable */
+	bool google;	  /* a key file; a bad one is said and passed over */
+	const char *const *hosts; /* it is for all that match; or NULL */
+	bool known; /* the rest is as `id` (or its absence) left it */
 	bool absent;
 	int error;
 	struct trustfile_id id;
@@ -22,11 +25,15 @@ struct authsource {
 };
 
 void authsource_done(struct authsource *s);
-/* Every place in the order of registries.md C.5; `ret` has space for MAX. */
-#define AUTHSOURCE_MAX 8
+/* Every place in the order of registries.md C.5, then the vendors' variables;
+ * `ret` has space for MAX. */
+#define AUTHSOURCE_MAX 12
 int authsource_list(const char *authfile, struct authsource *ret,
 		    size_t *ret_len);
 /* *ret is NULL if there is no such file; -EACCES was logged. */
 int authsource_load(struct authsource *s, const struct authfile **ret);
+int authsource_find(const struct authsource *s, const struct authfile *file,
+		    const char *host, const char *repository,
+		    struct authfile_match *ret);
 /* Read again at the next load even if the file did not change. */
 void authsource_forget(struct authsource *s);

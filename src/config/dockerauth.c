@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Places are asked in the order of registries.md C.5, and the first that has
- * something wins.  Within one place: what is written for a path, then the
- * helper (of the host, else the general one), then what is written for the
- * host.  A fault in one place (a helper that hangs, a file that cannot be
- * trusted) is an answer only when no other place has one: a broken file of
- * one tool must not take away the credentials of the others.
+ * Places are asked in the order of registries.md C.5, what vendors' tools have
+ * in the environment last, and the first that has something wins.  Within one
+ * place: what is written for a path, then the helper (of the host, else the
+ * general one), then what is written for the host.  A fault in one place (a
+ * helper that hangs, a file that cannot be trusted) is an answer only when no
+ * other place has one: a broken file of one tool must not take away the
+ * credentials of the others.
  */
 #include "config/dockerauth.h"
 
@@ -19,6 +20,7 @@
 #include "config/hostname.h"
 #include "util/auto.h"
 #include "util/clock.h"
+#include "util/str.h"
 
 struct dockerauth {
 	pthread_mutex_t lock;
@@ -82,7 +84,7 @@ static int look_up(struct dockerauth *a, size_t i, const char *host,
 	r = authsource_load(&a->sources[i], &file);
 	if (r < 0 || !file)
 		return r;
-	r = authfile_find(file, host, repository, &m);
+	r = authsource_find(&a->sources[i], file, host, repository, &m);
 	if (r < 0)
 		return r;
 	l->is_path = m.is_path;
@@ -104,8 +106,10 @@ static const char *helper_server(const char *host)
 					      : name;
 }
 
+/* *ret_helper is the helper's name if it is from one, else left alone. */
 static int find_in(struct dockerauth *a, size_t i, const char *host,
-		   const char *repository, struct credential *ret)
+		   const char *repository, struct credential *ret,
+		   char **ret_helper)
 {
 	__attribute__((cleanup(lookup_done))) struct lookup l = {.helper =
 									 NULL};
@@ -118,29 +122,50 @@ static int find_in(struct dockerauth *a, size_t i, const char *host,
 				    clock_ms(), &told);
 	if (r == -ENOMEM)
 		return r;
-	if (told.kind != CREDENTIAL_NONE)
+	if (told.kind != CREDENTIAL_NONE) {
+		*ret_helper = steal(&l.helper);
 		return credential_copy(&told, ret);
+	}
 	if (l.written.kind != CREDENTIAL_NONE)
 		return credential_copy(&l.written, ret);
 	return l.broken ? -EACCES : r;
 }
 
-int dockerauth_find(struct dockerauth *a, const char *host,
-		    const char *repository, struct credential *ret)
+static int describe(const struct authsource *s, const char *helper, char **ret)
+{
+	const char *file = s->path ? s->path : s->name;
+
+	if (helper)
+		*ret = str_printf("the helper docker-credential-%s (named in "
+				  "%s)",
+				  helper, file);
+	else
+		*ret = strdup(file);
+	return *ret ? 0 : -ENOMEM;
+}
+
+/* `ret_where` may be NULL. */
+static int find(struct dockerauth *a, const char *host, const char *repository,
+		struct credential *ret, char **ret_where)
 {
 	int fault = 0;
 
 	for (size_t i = 0; i < a->len; i++) {
 		autocredential c = {.kind = CREDENTIAL_NONE};
+		autofree char *helper = NULL;
 		int r;
 
-		r = find_in(a, i, host, repository, &c);
+		r = find_in(a, i, host, repository, &c, &helper);
 		if (r == -ENOMEM)
 			return r;
 		if (r < 0)
 			fault = r;
 		if (c.kind == CREDENTIAL_NONE)
 			continue;
+		if (ret_where)
+			r = describe(&a->sources[i], helper, ret_where);
+		if (r < 0)
+			return r;
 		*ret = c;
 		c = (struct credential){.kind = CREDENTIAL_NONE};
 		return 0;
@@ -148,6 +173,21 @@ int dockerauth_find(struct dockerauth *a, const char *host,
 	if (fault == 0)
 		*ret = (struct credential){.kind = CREDENTIAL_NONE};
 	return fault;
+}
+
+int dockerauth_find(struct dockerauth *a, const char *host,
+		    const char *repository, struct credential *ret)
+{
+	return find(a, host, repository, ret, NULL);
+}
+
+int dockerauth_where(struct dockerauth *a, const char *host,
+		     const char *repository, char **ret)
+{
+	autocredential c = {.kind = CREDENTIAL_NONE};
+
+	*ret = NULL;
+	return find(a, host, repository, &c, ret);
 }
 
 void dockerauth_refresh(struct dockerauth *a)
@@ -168,7 +208,8 @@ int dockerauth_hosts(struct dockerauth *a, struct string_list *ret)
 		int r;
 
 		r = authsource_load(&a->sources[i], &file);
-		if (r == 0 && file)
+		/* Variables for all of a vendor's hosts name none. */
+		if (r == 0 && file && !a->sources[i].hosts)
 			r = authfile_hosts(file, &hosts);
 		if (r == -ENOMEM)
 			return r;

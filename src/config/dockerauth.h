@@ -21,6 +21,10 @@ void dockerauth_free(struct dockerauth *a);
  */
 int dockerauth_find(struct dockerauth *a, const char *host,
 		    const char *repository, struct credential *ret);
+/* Where it is from, for people: a file's or a helper's name; NULL: there is
+ * none. */
+int dockerauth_where(struct dockerauth *a, const char *host,
+		     const char *repository, char **ret);
 /* Forget helpers' answers and parsed files: look again next time. */
 void dockerauth_refresh(struct dockerauth *a);
 /* Hosts for which credentials are configured (not their values). */

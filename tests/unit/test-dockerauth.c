@@ -5,6 +5,7 @@
 
 #include "config/authfile.h"
 #include "config/dockerauth.h"
+#include "util/auto.h"
 #include "util/clock.h"
 #include "util/encode.h"
 #include "util/str.h"
@@ -219,6 +220,62 @@ static void order(void **state)
 	unsetenv("XDG_RUNTIME_DIR");
 }
 
+#define KEY "{\"type\":\"service_account\",\n\"private_key\":\"-\\n-\"}\n"
+
+/* What vendors' tools have in the environment: after all else, and only where
+ * it belongs. */
+static void variables(void **state)
+{
+	static const struct {
+		const char *host, *expected;
+	} t[] = {
+		{"gl.corp:5050", "job"},   {"gl.corp", ""},
+		{"x.azurecr.io", "app"},   {"x.azurecr.io.evil.io", ""},
+		{"gcr.io", KEY},	   {"eu.gcr.io", KEY},
+		{"a-docker.pkg.dev", KEY}, {"evilgcr.io", ""},
+		{"pkg.dev", ""},	   {"docker.io", ""},
+	};
+	struct string_list hosts = {.v = NULL};
+	struct dockerauth *a;
+
+	setenv("CI_REGISTRY", "gl.corp:5050", 1);
+	setenv("CI_REGISTRY_USER", "gitlab-ci-token", 1);
+	setenv("CI_REGISTRY_PASSWORD", "job", 1);
+	setenv("AZURE_TENANT_ID", "t", 1);
+	setenv("AZURE_CLIENT_ID", "id", 1);
+	setenv("AZURE_CLIENT_SECRET", "app", 1);
+	setenv("GOOGLE_APPLICATION_CREDENTIALS", at("key.json"), 1);
+	put("key.json", KEY);
+	a = make(NULL);
+	for (size_t i = 0; i < COUNT(t); i++)
+		assert_string_equal(found(a, t[i].host, "x"), t[i].expected);
+	/* Only the job's is a host by name. */
+	assert_int_equal(dockerauth_hosts(a, &hosts), 0);
+	assert_int_equal(hosts.len, 1);
+	assert_string_equal(hosts.v[0], "gl.corp:5050");
+	string_list_done(&hosts);
+	put(".docker/config.json",
+	    file("{\"auths\":{\"gl.corp:5050\":%s,\"gcr.io\":%s}}",
+		 auth("u:mine"), auth("u:mine")));
+	assert_string_equal(found(a, "gl.corp:5050", ""), "mine");
+	assert_string_equal(found(a, "gcr.io", ""), "mine");
+	assert_string_equal(found(a, "eu.gcr.io", ""), KEY);
+	/* Another kind of key is none, and that is said once. */
+	capture_begin();
+	put("key.json", "{\"type\":\"authorized_user\"}");
+	assert_string_equal(found(a, "eu.gcr.io", ""), "");
+	assert_string_equal(found(a, "eu.gcr.io", "x"), "");
+	assert_says(capture_end(), "service_account");
+	dockerauth_free(a);
+	unlink(at(".docker/config.json"));
+	unsetenv("CI_REGISTRY");
+	unsetenv("AZURE_TENANT_ID");
+	unsetenv("GOOGLE_APPLICATION_CREDENTIALS");
+	a = make(NULL);
+	assert_string_equal(found(a, "x.azurecr.io", ""), "");
+	dockerauth_free(a);
+}
+
 static void changes(void **state)
 {
 	struct dockerauth *a = make(NULL);
@@ -309,6 +366,92 @@ static void unusual_files(void **state)
 	put(".docker/config.json",
 	    file("{\"auths\":{\"a.io\":%s}}", auth("u:a")));
 	assert_string_equal(found(a, "a.io", ""), "a");
+	dockerauth_free(a);
+}
+
+/* One tool's file is broken, the other's still counts; what is wrong is said
+ * once, with the place. */
+static void broken_beside_good(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t len;
+		const char *says;
+	} t[] = {
+		{"{\n\"auths\": {\n,", 14, "is broken at line 3"},
+		{"{\"auths\":\0{}}", 14, "is not proper JSON"},
+		{"\0\0\0\0", 4, "is not proper JSON"},
+		{"", 0, "is not proper JSON"},
+		{NULL, 10 << 20, "is too large"},
+		{"dir", 0, "is not a regular file"},
+	};
+	autofree char *large = calloc(1, 10 << 20);
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(t); i++) {
+		struct dockerauth *a;
+		const char *said;
+
+		fixture_clean(NULL);
+		put(".config/containers/auth.json",
+		    file("{\"auths\":{\"b.io\":%s}}", auth("u:b")));
+		if (t[i].text && strcmp(t[i].text, "dir") == 0) {
+			make_dir(".docker/config.json");
+		} else {
+			FILE *f;
+
+			put(".docker/config.json", "");
+			f = fopen(at(".docker/config.json"), "w");
+			assert_non_null(f);
+			fwrite(t[i].text ? t[i].text : large, 1, t[i].len, f);
+			fclose(f);
+		}
+		a = make(NULL);
+		capture_begin();
+		assert_string_equal(found(a, "b.io", ""), "b");
+		assert_string_equal(found(a, "a.io", ""), "EACCES");
+		said = capture_end();
+		assert_says(said, t[i].says);
+		assert_says(said, at(".docker/config.json"));
+		capture_begin();
+		assert_string_equal(found(a, "a.io", ""), "EACCES");
+		assert_string_equal(capture_end(), "");
+		dockerauth_free(a);
+	}
+}
+
+/* As editors of other systems leave it. */
+static void endings(void **state)
+{
+	struct dockerauth *a;
+	char *where = NULL;
+
+	(void)state;
+	put(".docker/config.json",
+	    file("\xef\xbb\xbf{\r\n\"auths\":\r\n{\"a.io\":%s}}\r\n",
+		 auth("u:a")));
+	a = make(NULL);
+	assert_string_equal(found(a, "a.io", ""), "a");
+	assert_int_equal(dockerauth_where(a, "a.io", "x", &where), 0);
+	assert_string_equal(where, at(".docker/config.json"));
+	free(where);
+	assert_int_equal(dockerauth_where(a, "b.io", "", &where), 0);
+	assert_null(where);
+	dockerauth_free(a);
+	helper("echo", "#!/bin/sh\nread s\n"
+		       "echo '{\"Username\":\"u\",\"Secret\":\"canary\"}'\n");
+	put(".docker/config.json", "{\"credHelpers\":{\"a.io\":\"echo\"}}");
+	setenv("DOCKER_AUTH_CONFIG",
+	       file("{\"auths\":{\"e.io\":%s}}", auth("u:canary")), 1);
+	a = make(NULL);
+	unsetenv("DOCKER_AUTH_CONFIG");
+	assert_int_equal(dockerauth_where(a, "a.io", "x", &where), 0);
+	assert_says(where, "docker-credential-echo (named in ");
+	assert_null(strstr(where, "canary"));
+	free(where);
+	assert_int_equal(dockerauth_where(a, "e.io", "x", &where), 0);
+	assert_string_equal(where, "$DOCKER_AUTH_CONFIG");
+	free(where);
 	dockerauth_free(a);
 }
 
@@ -449,9 +592,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(keys, fixture_clean),
 		cmocka_unit_test_teardown(order, fixture_clean),
+		cmocka_unit_test_teardown(variables, fixture_clean),
 		cmocka_unit_test_teardown(changes, fixture_clean),
 		cmocka_unit_test_teardown(not_trusted, fixture_clean),
 		cmocka_unit_test_teardown(unusual_files, fixture_clean),
+		cmocka_unit_test_teardown(broken_beside_good, fixture_clean),
+		cmocka_unit_test_teardown(endings, fixture_clean),
 		cmocka_unit_test_teardown(helpers, fixture_clean),
 		cmocka_unit_test_teardown(refresh, fixture_clean),
 		cmocka_unit_test_teardown(hosts_and_headers, fixture_clean),
