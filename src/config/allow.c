@@ -96,7 +96,8 @@ int allow_new(const struct options *o, struct dockerauth *auth,
 	if (!a)
 		return -ENOMEM;
 	a->auth = auth;
-	a->only_with_credentials = o->allow_other;
+	/* A mirror for everything is no stranger: it was named. */
+	a->only_with_credentials = o->allow_other && !o->mirror;
 	r = set_source(o->source, a);
 	if (r == 0)
 		r = add_patterns(&o->allow, a);
@@ -174,16 +175,35 @@ bool allow_exact(struct allow *a, const char *host, const char *repository)
 	return fit(a, hostname_canonical(host), repository) == PATTERN_YES;
 }
 
-bool allow_names(const struct allow *a, const char *host)
+const char *allow_reason(const struct allow *a)
+{
+	if (a->patterns.len > 0)
+		return "is not on the allow list (allow=)";
+	return "is not on the allow list: with allow_other only registries "
+	       "with a stored credential are (allow=)";
+}
+
+static bool has_name(const struct allow *a, const char *host, bool spelt)
 {
 	for (size_t i = 0; i < a->patterns.len; i++) {
 		const struct pattern *p = &a->patterns.v[i];
 
 		if (pattern_match_host(p, hostname_canonical(host)) &&
-		    pattern_match_path(p, "") == PATTERN_YES)
+		    pattern_match_path(p, "") == PATTERN_YES &&
+		    (!spelt || pattern_is_one_host(p)))
 			return true;
 	}
 	return false;
+}
+
+bool allow_names(const struct allow *a, const char *host)
+{
+	return has_name(a, host, false);
+}
+
+bool allow_spells(const struct allow *a, const char *host)
+{
+	return has_name(a, host, true);
 }
 
 static int add_credential_hosts(struct allow *a, struct string_list *list)

@@ -29,9 +29,14 @@ bool allow_host(struct allow *a, const char *host);
  * that directories on the way can be entered; allow_exact is for content. */
 bool allow_path(struct allow *a, const char *host, const char *repository);
 bool allow_exact(struct allow *a, const char *host, const char *repository);
+/* Why something is not, if nothing blocks it: the end of a sentence about it.
+ */
+const char *allow_reason(const struct allow *a);
 /* Do the patterns name this host and everything on it?  Unlike the others it
  * is not enough that nothing forbids it. */
 bool allow_names(const struct allow *a, const char *host);
+/* By its own name, not by one that fits many: for what needs trust. */
+bool allow_spells(const struct allow *a, const char *host);
 /* Hosts that can be named without asking anybody: patterns without '*',
  * credentials, SOURCE. */
 int allow_known_hosts(struct allow *a, struct string_list *ret);

@@ -28,6 +28,11 @@ void endpoint_free(struct endpoint *e)
 	free(e);
 }
 
+bool endpoint_is_own(const struct endpoint *e, const char *host)
+{
+	return strcmp(e->host, host) == 0 && strcmp(e->path, "/v2") == 0;
+}
+
 static bool is_path(const char *s)
 {
 	for (; *s; s++) {

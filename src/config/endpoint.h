@@ -26,10 +26,13 @@ struct endpoint {
 	char *client_cert, *client_key; /* files, or NULL */
 	struct string_list headers;	/* "Name: value"; secrets */
 	bool resolve, pull;		/* may be asked by tag, by digest */
-	bool ns; /* wants to be told whom it stands for */
+	bool push; /* may be written to, if it is no mirror */
+	bool ns;   /* wants to be told whom it stands for */
 };
 
 void endpoint_free(struct endpoint *e); /* NULL is fine */
+/* The host itself, by another description. */
+bool endpoint_is_own(const struct endpoint *e, const char *host);
 /*
  * "[http[s]://]HOST[:PORT][/PATH]" into host, scheme and *ret_path ("" or
  * "/path").  -EINVAL with the end of a sentence.

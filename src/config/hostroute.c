@@ -127,8 +127,7 @@ static int read_any(const struct hosts *h, const char *host,
 	return r == -ENOENT ? 0 : r;
 }
 
-static int find_toml(struct hosts *h, const char *host,
-		     const struct hoststoml **ret)
+int hosts_toml(struct hosts *h, const char *host, const struct hoststoml **ret)
 {
 	struct hoststoml *t;
 	int r;
@@ -209,7 +208,8 @@ int hosts_endpoint(struct hosts *h, const struct endpoint *e,
 		   struct host_conf *ret)
 {
 	struct host_conf c = {.host = NULL};
-	int r = hosts_find_usual(h, e->host, &c);
+	int r = e == h->mirror ? hosts_find(h, e->host, &c)
+			       : hosts_find_usual(h, e->host, &c);
 
 	if (r == 0)
 		r = overlay(h, e, &c);
@@ -222,12 +222,6 @@ int hosts_endpoint(struct hosts *h, const struct endpoint *e,
 	return r;
 }
 
-/* An entry that is no mirror, but the host itself. */
-static bool is_own(const struct endpoint *e, const char *host)
-{
-	return strcmp(e->host, host) == 0 && strcmp(e->path, "/v2") == 0;
-}
-
 int hosts_add_own(struct hosts *h, struct host_conf *c)
 {
 	static const struct endpoint either = {.scheme = ENDPOINT_EITHER};
@@ -235,10 +229,10 @@ int hosts_add_own(struct hosts *h, struct host_conf *c)
 	const struct regentry *entry =
 		registriesconf_find(&h->registries, host, "");
 	const struct hoststoml *t;
-	int r = find_toml(h, host, &t);
+	int r = hosts_toml(h, host, &t);
 
 	for (size_t i = 0; r == 0 && i < t->len; i++) {
-		if (is_own(t->v[i], host))
+		if (endpoint_is_own(t->v[i], host))
 			return overlay(h, t->v[i], c);
 	}
 	if (r == 0 && entry && entry->insecure && !entry->location.endpoint)
@@ -272,19 +266,18 @@ static bool may(const struct endpoint *e, bool by_digest)
 	return by_digest ? e->pull : e->resolve;
 }
 
-/* The host itself has its turn at the end, whatever place it is given. */
+/* Mirrors only: the host itself, and its server, have their turn at the end,
+ * whatever place they are given. */
 static int add_toml(const struct hoststoml *t, const char *host,
-		    const char *repository, bool by_digest, bool servers,
-		    struct route *ret)
+		    const char *repository, bool by_digest, struct route *ret)
 {
+	size_t len = t->len - (t->has_server ? 1 : 0);
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < t->len; i++) {
+	for (size_t i = 0; r == 0 && i < len; i++) {
 		const struct endpoint *e = t->v[i];
-		bool is_server = t->has_server && i == t->len - 1;
 
-		if (is_server == servers && may(e, by_digest) &&
-		    !is_own(e, host))
+		if (may(e, by_digest) && !endpoint_is_own(e, host))
 			r = add_step(ret, e, repository);
 	}
 	return r;
@@ -316,6 +309,22 @@ static int add_mirrors(const struct regentry *entry, const char *host,
 	return r;
 }
 
+/* Where it really is: the seat, if that is said of the host; or as the name is
+ * rewritten. */
+static int add_last(const struct hoststoml *t, const struct regentry *entry,
+		    const char *host, const char *repository, struct route *ret)
+{
+	size_t before = ret->len;
+	int r = 0;
+
+	if (!t->has_server && entry && entry->location.endpoint)
+		r = add_rewritten(entry, &entry->location, host, repository,
+				  ret);
+	if (r == 0 && ret->len == before)
+		r = add_step(ret, NULL, repository);
+	return r;
+}
+
 int hosts_route(struct hosts *h, const char *host, const char *repository,
 		bool by_digest, struct route *ret)
 {
@@ -323,22 +332,16 @@ int hosts_route(struct hosts *h, const char *host, const char *repository,
 	const struct regentry *entry =
 		registriesconf_find(&h->registries, name, repository);
 	struct route route = {.v = NULL};
-	const struct hoststoml *t;
-	size_t mirrors;
-	int r = find_toml(h, name, &t);
+	const struct hoststoml *t = NULL;
+	int r = h->mirror ? add_step(&route, NULL, repository)
+			  : hosts_toml(h, name, &t);
 
-	if (r == 0)
-		r = add_toml(t, name, repository, by_digest, false, &route);
-	if (r == 0 && entry)
+	if (r == 0 && t)
+		r = add_toml(t, name, repository, by_digest, &route);
+	if (r == 0 && t && entry)
 		r = add_mirrors(entry, name, repository, by_digest, &route);
-	mirrors = route.len;
-	if (r == 0)
-		r = add_toml(t, name, repository, by_digest, true, &route);
-	if (r == 0 && route.len == mirrors && entry && entry->location.endpoint)
-		r = add_rewritten(entry, &entry->location, name, repository,
-				  &route);
-	if (r == 0 && route.len == mirrors)
-		r = add_step(&route, NULL, repository);
+	if (r == 0 && t)
+		r = add_last(t, entry, name, repository, &route);
 	if (r < 0) {
 		route_done(&route);
 		return r;
@@ -353,5 +356,7 @@ const char *hosts_blocked(const struct hosts *h, const char *host,
 	const struct regentry *e = registriesconf_find(
 		&h->registries, hostname_canonical(host), repository);
 
+	if (h->registries.blocks_all)
+		return h->registries.blocks_all;
 	return e && e->blocked ? e->where : NULL;
 }

@@ -40,6 +40,7 @@ void hosts_free(struct hosts *h)
 	free_patterns(&h->insecure);
 	string_list_done(&h->cert_dirs);
 	hosts_forget_routes(h);
+	hosts_forget_mirror(h);
 	cabundle_free(h->bundles);
 	free(h);
 }
@@ -102,6 +103,8 @@ int hosts_new(const struct options *o, struct hosts **ret)
 		r = cabundle_new(&h->bundles);
 	if (r == 0)
 		r = hosts_init_routes(h, o->cert_dir);
+	if (r == 0)
+		r = hosts_set_mirror(h, o->mirror);
 	if (r < 0)
 		return r;
 	*ret = steal(&h);

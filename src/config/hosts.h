@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "config/options.h"
+#include "oci/reference.h"
 
 struct host_conf {
 	char *host;	 /* as in names: "docker.io", "h:5000" */
@@ -32,6 +33,27 @@ void hosts_free(struct hosts *h); /* removes the temporary CA bundles */
 /* -EINVAL: certs.d is broken (a .cert without .key…), logged with the file. */
 int hosts_find(struct hosts *h, const char *host, struct host_conf *ret);
 void host_conf_done(struct host_conf *c);
+
+/*
+ * Where the registry of a name really is.  With `mirror` that is one place for
+ * all names, and nothing else may be asked.
+ */
+struct seat {
+	const struct endpoint *endpoint; /* NULL: at the name itself */
+	char *prefix; /* what its repositories begin with there, or NULL */
+};
+/* -EINVAL: no repository of this host can be there. */
+int hosts_seat(struct hosts *h, const char *host, struct seat *ret);
+void seat_done(struct seat *s);
+/* `mirror`, or NULL; *ret_path is what is before the hosts' names there. */
+const struct endpoint *hosts_mirror(const struct hosts *h,
+				    const char **ret_path);
+/* "[http[s]://]HOST[:PORT][/PATH]"; *ret_path "" or "path".  -EINVAL with the
+ * end of a sentence. */
+int mirror_parse(const char *text, struct endpoint **ret, char **ret_path,
+		 const char **ret_why);
+/* The host that a directory "h_5000" there stands for. */
+int mirror_host(const char *component, char ret[REFERENCE_HOST_MAX + 1]);
 
 /* One place where a repository can be read, and what it is called there. */
 struct route_step {

@@ -26,7 +26,12 @@ struct hosts {
 	bool has_lock;
 	pthread_mutex_t lock; /* protects tomls */
 	struct map *tomls;    /* host -> struct hoststoml, read once */
+
+	struct endpoint *mirror; /* of everything, or NULL */
+	char *mirror_path;	 /* "" or "team/x"; NULL without */
 };
+
+struct hoststoml;
 
 int hosts_init_routes(struct hosts *h, const char *cert_dir);
 void hosts_forget_routes(struct hosts *h);
@@ -34,3 +39,8 @@ void hosts_forget_routes(struct hosts *h);
 int hosts_find_usual(struct hosts *h, const char *host, struct host_conf *ret);
 /* What those files say of the host itself. */
 int hosts_add_own(struct hosts *h, struct host_conf *c);
+/* The host's hosts.toml, empty if there is none; its canonical name. */
+int hosts_toml(struct hosts *h, const char *host, const struct hoststoml **ret);
+/* `mirror`, or NULL.  -EINVAL: told on stderr. */
+int hosts_set_mirror(struct hosts *h, const char *text);
+void hosts_forget_mirror(struct hosts *h);

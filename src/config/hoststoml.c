@@ -139,7 +139,7 @@ static int read_capabilities(struct conffile *f, const struct toml *t,
 	autostrings names = {.v = NULL};
 	int r;
 
-	e->resolve = e->pull = !value;
+	e->resolve = e->pull = e->push = !value;
 	if (!value)
 		return 0;
 	r = conffile_strings(f, value, &names);
@@ -147,6 +147,7 @@ static int read_capabilities(struct conffile *f, const struct toml *t,
 		return r;
 	e->resolve = string_list_has(&names, "resolve");
 	e->pull = string_list_has(&names, "pull");
+	e->push = string_list_has(&names, "push");
 	return 0;
 }
 

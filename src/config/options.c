@@ -67,6 +67,7 @@ void options_done(struct options *o)
 	free(o->cache_dir);
 	free(o->authfile);
 	free(o->cert_dir);
+	free(o->mirror);
 	string_list_done(&o->allow);
 	string_list_done(&o->plain_http);
 	string_list_done(&o->insecure);
@@ -88,6 +89,7 @@ static void set_defaults(struct options *o)
 		.layer_ratio = 256,
 		.layer_size = (uint64_t)256 << 30,
 		.max_threads = 512,
+		.create_repository = true,
 		.log_level = LOG_LEVEL_WARNING,
 	};
 	platform_host(&o->platform);
@@ -125,6 +127,8 @@ static int apply_text(const char *path, const char *text, size_t len,
 	const char *end = text + len;
 	unsigned int number = 1;
 
+	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
+		text += 3; /* as some editors begin a file */
 	for (; text < end; number++) {
 		const char *nl = memchr(text, '\n', (size_t)(end - text));
 		size_t n = (size_t)((nl ? nl : end) - text);
@@ -354,6 +358,8 @@ static char *cache_name(const struct options *o)
 	hash_init(&h, HASH_SHA256);
 	hash_update(&h, source, strlen(source) + 1);
 	hash_update(&h, o->mountpoint, strlen(o->mountpoint));
+	if (o->mirror)
+		hash_update(&h, o->mirror, strlen(o->mirror) + 1);
 	hash_final(&h, digest);
 	hex_encode(digest, 8, hex);
 	name = str_printf("%.*s-%s", CACHE_NAME_MAX, source, hex);

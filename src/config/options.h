@@ -22,9 +22,10 @@ struct options {
 	bool foreground;  /* -f */
 	bool debug;	  /* -d: libfuse's own trace, implies foreground */
 	bool help, version;
-	bool read_only;	     /* ro: nothing can be written */
-	bool allow_delete;   /* removing and renaming what is published */
-	bool copy_referrers; /* a copied image takes its referrers along */
+	bool read_only;		/* ro: nothing can be written */
+	bool allow_delete;	/* removing and renaming what is published */
+	bool copy_referrers;	/* a copied image takes its referrers along */
+	bool create_repository; /* that a push finds missing; default yes */
 	bool allow_other;
 	/* For FUSE, escaped as it wants them: "nosuid,nodev" always, "ro", with
 	 * allow_other "allow_other,default_permissions", then other words. */
@@ -39,6 +40,7 @@ struct options {
 	bool has_platform;
 	struct platform platform; /* default: platform_host */
 	char *authfile, *cert_dir;
+	char *mirror; /* "[http[s]://]HOST[:PORT][/PATH]": holds everything */
 	struct string_list allow;      /* patterns */
 	struct string_list plain_http; /* host patterns */
 	struct string_list insecure;   /* host patterns */
@@ -71,8 +73,6 @@ void options_times(const struct options *o, struct option_times *ret);
 /*
  * argv[0] is skipped.  0, or -EINVAL after one readable line on stderr (file
  * and line, or the word).  `ret` must be zeroed by options_done in any case.
- * Options of later versions that this one cannot honour (mirror) are refused
- * by name, never ignored.
  */
 int options_parse(int argc, char **argv, struct options *ret);
 void options_done(struct options *o);

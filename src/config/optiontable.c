@@ -13,9 +13,13 @@
 #include <string.h>
 #include <strings.h>
 
+#include "config/endpoint.h"
+#include "config/hosts.h"
 #include "config/pattern.h"
 #include "config/userdirs.h"
 #include "util/auto.h"
+
+AUTOPTR_DEFINE(endpoint, endpoint_free)
 
 #define KIB (1ULL << 10)
 #define MIB (1ULL << 20)
@@ -279,12 +283,25 @@ static int set_colon(const struct setting *s, struct options *o, void *place)
 	return 0;
 }
 
-static int set_unsupported(const struct setting *s, struct options *o,
-			   void *place)
+static int set_mirror(const struct setting *s, struct options *o, void *place)
 {
+	autoptr(endpoint) e = NULL;
+	autofree char *path = NULL;
+	const char *why = "";
+	char **mirror = place;
+	char *copy;
+	int r;
+
 	(void)o;
-	(void)place;
-	return bad(s, "is not supported by this version");
+	r = mirror_parse(s->value, &e, &path, &why);
+	if (r < 0)
+		return r == -EINVAL ? bad(s, why) : r;
+	copy = strdup(s->value);
+	if (!copy)
+		return -ENOMEM;
+	free(*mirror);
+	*mirror = copy;
+	return 0;
 }
 
 #define AT(member) .offset = offsetof(struct options, member)
@@ -336,6 +353,10 @@ static const struct option_row table[] = {
 	{.name = "insecure", .set = set_patterns, AT(insecure),
 	 .argument = "HOST[:PORT]",
 	 .help = "do not verify its certificate; may be repeated"},
+	{.name = "mirror", .set = set_mirror, AT(mirror),
+	 .argument = "[http[s]://]HOST[:PORT][/PATH]",
+	 .help = "everything is there, X/R as PATH/X/R, and nobody else is\n"
+		 "asked: for networks that reach nothing else"},
 	{.name = "cache_dir", .set = set_path, AT(cache_dir),
 	 .argument = "DIR",
 	 .help = "default: beneath /var/cache/registryfs (root) or\n"
@@ -383,7 +404,10 @@ static const struct option_row table[] = {
 	{.name = "copy_referrers", FLAG(copy_referrers),
 	 .help = "an image that is copied from a registry takes what refers to\n"
 		 "it along: signatures, SBOMs"},
-	{.name = "mirror", .set = set_unsupported},
+	{.name = "create_repository", FLAG(create_repository),
+	 .argument = "yes|no",
+	 .help = "a repository that a push finds missing is created, where it\n"
+		 "takes the vendor's API: Amazon ECR; default yes"},
 };
 /* clang-format on */
 

@@ -98,6 +98,10 @@ static void patterns(void **state)
 	      "glob.io/web-*-x *.sub.io h+5000 index.docker.io/library/**",
 	      false);
 	ask(&w, q, COUNT(q));
+	assert_true(allow_spells(w.allow, "bare.io"));
+	assert_false(allow_spells(w.allow, "a.sub.io"));
+	assert_false(allow_spells(w.allow, "one.io"));
+	assert_non_null(strstr(allow_reason(w.allow), "allow="));
 	assert_true(allow_names(w.allow, "bare.io"));
 	assert_true(allow_names(w.allow, "h:5000"));
 	assert_true(allow_names(w.allow, "a.sub.io"));

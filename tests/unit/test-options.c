@@ -4,6 +4,7 @@
 #include "config/optionline.h"
 #include "config/options.h"
 #include "config/source.h"
+#include "util/auto.h"
 #include "util/str.h"
 
 /* Arguments are divided by blanks; '' is an empty one. */
@@ -53,6 +54,7 @@ static void describe(const struct options *o, struct str *s)
 	add_text(s, "cache_dir", o->cache_dir);
 	add_text(s, "authfile", o->authfile);
 	add_text(s, "cert_dir", o->cert_dir);
+	add_text(s, "mirror", o->mirror);
 	add_list(s, "allow", &o->allow);
 	add_list(s, "plain_http", &o->plain_http);
 	add_list(s, "insecure", &o->insecure);
@@ -82,6 +84,7 @@ static void describe(const struct options *o, struct str *s)
 	add_number(s, "ro", o->read_only, 0);
 	add_number(s, "allow_delete", o->allow_delete, 0);
 	add_number(s, "copy_referrers", o->copy_referrers, 0);
+	add_number(s, "create_repository", o->create_repository, 1);
 	add_number(s, "spool_size", o->spool_size, 64ULL << 30);
 	if (o->fuse_opts && strcmp(o->fuse_opts, "nosuid,nodev") != 0)
 		add_text(s, "fuse", o->fuse_opts);
@@ -171,6 +174,8 @@ static void command_line(void **state)
 		{"/m -o allow_delete,copy-referrers",
 		 "allow_delete=1 copy_referrers=1"},
 		{"/m --allow-delete --copy_referrers=no", "allow_delete=1"},
+		{"/m -o create_repository", ""},
+		{"/m --create-repository=no", "create_repository=0"},
 		{"/m -o spool_size=64M", "spool_size=67108864"},
 		{"/m --spool-size=1T", "spool_size=1099511627776"},
 		{"registryfs /m -o comment=a,x-systemd.automount,user=jo,dev",
@@ -242,7 +247,11 @@ static void refused(void **state)
 		{"/m -o spool_size=63M", "size from 64M to 1024T"},
 		{"/m -o spool_size=0", "size from 64M to 1024T"},
 		{"/m -o spool_size", "spool_size needs a value"},
-		{"/m -o mirror=x", "mirror is not supported"},
+		{"/m -o mirror=ftp://x", "mirror is no address"},
+		{"/m -o mirror=x/UP", "no repository can be in"},
+		{"/m -o mirror=x/a?b", "mirror is no address"},
+		{"/m -o mirror=x/a//b", "mirror is no address"},
+		{"/m -o mirror", "mirror needs a value"},
 		{"alpine /m", "SOURCE 'alpine' is not a registry"},
 		{"a.io/x:1 /m", "names an image"},
 		{"a.io/x@sha256:00 /m", "names an image"},
@@ -408,7 +417,7 @@ static void config_refused(void **state)
 		{"help", ":1: help belongs on the command line"},
 		{"rw = 7", ":1: rw is yes or no"},
 		{"allow = ", ":1: allow needs a value"},
-		{"mirror = x", ":1: mirror is not supported"},
+		{"mirror = x:y", ":1: mirror is no address"},
 	};
 	struct options o;
 	char line[512];
@@ -425,11 +434,55 @@ static void config_refused(void **state)
 		assert_says(said, at("c"));
 		options_done(&o);
 	}
+	put("c", "\xef\xbb\xbf"
+		 "offline\r\ntag_ttl = 7\r\n");
+	assert_int_equal(parse(line, &o), 0);
+	assert_true(o.offline && o.tag_ttl_s == 7);
+	options_done(&o);
 	put_mode("c", "offline", 0666);
 	capture_begin();
 	assert_int_equal(parse(line, &o), -EINVAL);
 	assert_says(capture_end(), "writable by others");
 	options_done(&o);
+}
+
+/* Whatever is in its place: one line that names it. */
+static void config_is_no_file(void **state)
+{
+	static const char *const says[] = {"is not a regular file",
+					   "is too large", "cannot be opened",
+					   ":2: the line"};
+	autofree char *large = malloc((10 << 20) + 1);
+	struct options o;
+	char line[512];
+
+	(void)state;
+	memset(large, '#', 10 << 20);
+	large[10 << 20] = '\0';
+	for (size_t i = 0; i < COUNT(says); i++) {
+		const char *said;
+		FILE *f;
+
+		fixture_clean(NULL);
+		snprintf(line, sizeof(line), "-o config=%s /m", at("c"));
+		if (i == 0)
+			make_dir("c");
+		else if (i < 3)
+			put_mode("c", i == 1 ? large : "", i == 1 ? 0600 : 0);
+		if (i == 3) {
+			put("c", "");
+			f = fopen(at("c"), "w");
+			assert_non_null(f);
+			fwrite("offline\n\0\1\0=\n", 1, 13, f);
+			fclose(f);
+		}
+		capture_begin();
+		assert_int_equal(parse(line, &o), -EINVAL);
+		said = capture_end();
+		assert_says(said, says[i]);
+		assert_says(said, at("c"));
+		options_done(&o);
+	}
 }
 
 static void words(void **state)
@@ -506,11 +559,13 @@ static void cache_dirs(void **state)
 {
 	char *a = cache_dir("h:5000/team /m"), *b = cache_dir("h:5000/team /n");
 	char *c = cache_dir("/m"), *d = cache_dir("-o cache_dir=/x/y /m");
+	char *e = cache_dir("-o mirror=x.test /m");
 	char *again = cache_dir("H+5000/team/ //m/");
 
 	assert_true(str_prefix(a, at(".cache/registryfs/h_5000_team-")));
 	assert_true(str_prefix(c, at(".cache/registryfs/all-")));
 	assert_string_not_equal(a, b);
+	assert_string_not_equal(c, e);
 	assert_string_equal(a, again);
 	assert_string_equal(d, "/x/y");
 	setenv("XDG_CACHE_HOME", "/xdg", 1);
@@ -522,6 +577,7 @@ static void cache_dirs(void **state)
 	free(b);
 	free(c);
 	free(d);
+	free(e);
 	free(again);
 }
 
@@ -534,6 +590,7 @@ int main(void)
 		cmocka_unit_test_teardown(mountpoints, fixture_clean),
 		cmocka_unit_test_teardown(config_applied, fixture_clean),
 		cmocka_unit_test_teardown(config_refused, fixture_clean),
+		cmocka_unit_test_teardown(config_is_no_file, fixture_clean),
 		cmocka_unit_test(words),
 		cmocka_unit_test(times),
 		cmocka_unit_test(cache_dirs),

@@ -75,7 +75,7 @@ static void test_hosts_toml(void **state)
 		 "m1:5000/v2? b; m2.test/v2/hub? b; "
 		 "m3.test/x/v2? b; - b",
 		 "m1:5000/v2? b; - b"},
-		{"h.test:5000", "a", "real.test/v2? a", "real.test/v2? a"},
+		{"h.test:5000", "a", "- a", "- a"},
 		{"own.test", "a", "m.test/v2? a; - a", "m.test/v2? a; - a"},
 		{"other.test", "a", "all.test/v2? a; - a",
 		 "all.test/v2? a; - a"},
@@ -99,6 +99,115 @@ static void test_hosts_toml(void **state)
 	put(TOML("_default"), "[host.\"https://all.test\"]\n");
 	h = start();
 	check(h, rows, COUNT(rows));
+}
+
+/* "m.test PREFIX", "-" for the name itself. */
+static char *seat(struct hosts *h, const char *host)
+{
+	struct seat s = {.endpoint = NULL};
+	char *ret;
+
+	if (hosts_seat(h, host, &s) < 0)
+		return strdup("none");
+	ret = s.endpoint ? str_printf("%s%s%s%s", s.endpoint->host,
+				      s.endpoint->path, s.prefix ? " " : "",
+				      s.prefix ? s.prefix : "")
+			 : strdup("-");
+	seat_done(&s);
+	return ret;
+}
+
+static void check_seats(struct hosts *h, const char *const (*rows)[2], size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		autofree char *where = seat(h, rows[i][0]);
+
+		assert_string_equal(where, rows[i][1]);
+	}
+}
+
+static void test_server(void **state)
+{
+	static const char *const rows[][2] = {
+		{"a.test", "real.test:5/v2"}, {"b.test", "-"},
+		{"docker.io", "-"},	      {"c.test", "x.test/p/v2"},
+		{"other.test", "-"},
+	};
+	struct seat s = {.endpoint = NULL};
+	autoptr(hosts) h = NULL;
+
+	(void)state;
+	put(TOML("a.test"), "server = 'https://real.test:5'\n"
+			    "[host.'https://m.test']\n");
+	put(TOML("b.test"), "server = 'https://b.test'\n");
+	put(TOML("docker.io"), "server = 'https://registry-1.docker.io'\n");
+	put(TOML("c.test"), "server = 'http://x.test/p'\n"
+			    "capabilities = ['pull', 'resolve']\n");
+	h = start();
+	check_seats(h, rows, COUNT(rows));
+	assert_int_equal(hosts_seat(h, "a.test", &s), 0);
+	assert_true(s.endpoint->push);
+	assert_int_equal(hosts_seat(h, "c.test", &s), 0);
+	assert_false(s.endpoint->push);
+}
+
+static void test_mirror(void **state)
+{
+	static const char *const rows[][2] = {
+		{"docker.io", "in.test:5000/v2 a/b/docker.io"},
+		{"index.docker.io", "in.test:5000/v2 a/b/docker.io"},
+		{"h.test:8443", "in.test:5000/v2 a/b/h.test_8443"},
+		{"in.test:5000", "in.test:5000/v2"},
+		{"in.test", "in.test:5000/v2 a/b/in.test"},
+		{"localhost", "in.test:5000/v2 a/b/localhost"},
+		{"[::1]:5000", "none"},
+	};
+	static const struct row ways[] = {
+		{"docker.io", "library/a", "- library/a", "- library/a"},
+	};
+	struct options o = {.mirror = (char *)(uintptr_t) "http://in.test:5000"
+							  "/a/b/"};
+	autoptr(hosts) h = NULL;
+	struct host_conf c;
+	const char *path = NULL;
+
+	(void)state;
+	put(TOML("docker.io"), "server = 'https://real.test'\n"
+			       "[host.'https://m.test']\n");
+	put(CONF, "[[registry]]\nprefix = 'docker.io'\nlocation = 'l.test'\n"
+		  "[[registry.mirror]]\nlocation = 'm2.test'\n");
+	assert_int_equal(hosts_new(&o, &h), 0);
+	check_seats(h, rows, COUNT(rows));
+	check(h, ways, COUNT(ways));
+	assert_int_equal(hosts_endpoint(h, hosts_mirror(h, &path), &c), 0);
+	assert_string_equal(path, "a/b");
+	assert_string_equal(c.api_host, "in.test:5000");
+	assert_true(c.plain_http);
+	host_conf_done(&c);
+}
+
+static void test_mirror_hosts(void **state)
+{
+	static const char *const rows[][2] = {
+		{"docker.io", "docker.io"},
+		{"h.test_5000", "h.test:5000"},
+		{"localhost", "localhost"},
+		{"library", NULL},
+		{"a_b", NULL},
+		{"x.y_z", NULL},
+		{"h.test_5000_1", NULL},
+		{"h+5000", NULL},
+	};
+	char host[REFERENCE_HOST_MAX + 1];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		int r = mirror_host(rows[i][0], host);
+
+		assert_int_equal(r < 0, !rows[i][1]);
+		if (rows[i][1])
+			assert_string_equal(host, rows[i][1]);
+	}
 }
 
 static void test_hosts_toml_details(void **state)
@@ -285,15 +394,131 @@ static void test_broken(void **state)
 	assert_null(hosts_blocked(h, "x.test", ""));
 }
 
+/* What of an entry cannot be read must not open what it may block. */
+static const struct {
+	const char *text, *says;
+	bool blocks_it, blocks_all; /* h.test/x; anything */
+} doubtful[] = {
+	{"prefix='h.test'\nblocked = tru\n", "taken for true", true, false},
+	{"prefix='h.test'\nblocked = \"yes\"\n", ":3: blocked cannot be", true,
+	 false},
+	{"prefix='h.test'\nblocked\n", "has no = behind", true, false},
+	{"prefix='h.test'\nblocked = false\nblocked = true\n",
+	 "sets what is set already", true, false},
+	{"prefix='h.test'\nblocked = false\n", "", false, false},
+	{"prefix='h.test'\nblocked = true\nlocation = 'https://x'\n",
+	 "without a scheme", true, false},
+	{"prefix='h.test'\nblocked = true\ncolour = 1\n", "colour", true,
+	 false},
+	{"prefix='h.test\nblocked = true\n", "all are blocked", true, true},
+	{"prefix=7\nblocked = true\nlocation='o.test'\n", "all are blocked",
+	 true, true},
+	{"prefix='https://h.test'\nblocked = true\n", "all are blocked", true,
+	 true},
+	{"blocked = true\n", "all are blocked", true, true},
+	{"prefix='h.test/x:1'\nblocked = true\n",
+	 "what is blocked is all of it", true, false},
+	{"prefix='h.test'\nblocked = true\n[[registry.mirror]]\nlocation=x\n",
+	 "a mirror without a location", true, false},
+	{"prefix='h.test\nlocation = 'o.test'\n", "a prefix that can be read",
+	 false, false},
+};
+
+static void test_fails_closed(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(doubtful); i++) {
+		autoptr(hosts) h = NULL;
+		autofree char *text =
+			str_printf("[[registry]]\n%s", doubtful[i].text);
+
+		put(CONF, text);
+		capture_begin();
+		h = start();
+		assert_says(capture_end(), doubtful[i].says);
+		if (!hosts_blocked(h, "h.test", "x") == doubtful[i].blocks_it ||
+		    !hosts_blocked(h, "o.test", "") == doubtful[i].blocks_all)
+			fail_msg("%s", text);
+		if (doubtful[i].blocks_it)
+			assert_says(hosts_blocked(h, "h.test", "x"),
+				    "registries.conf:1");
+	}
+}
+
+/* Whatever the file is, everything else goes on. */
+static void test_no_files(void **state)
+{
+	autofree char *large = malloc((10 << 20) + 1);
+
+	(void)state;
+	memset(large, '#', 10 << 20);
+	large[10 << 20] = '\0';
+	for (int i = 0; i < 3; i++) {
+		autoptr(hosts) h = NULL;
+		struct host_conf c;
+
+		fixture_clean(NULL);
+		if (i == 0) {
+			make_dir(CONF);
+			make_dir(TOML("h.test"));
+		} else if (i == 1) {
+			put(CONF, large);
+			put(TOML("h.test"), large);
+		} else {
+			put_mode(CONF, "x", 0000);
+			put_mode(TOML("h.test"), "x", 0000);
+		}
+		put(DROPIN "a.conf", "[[registry]]\nlocation='b.test'\n"
+				     "blocked=true\n");
+		capture_begin();
+		h = start();
+		assert_int_equal(hosts_find(h, "h.test", &c), 0);
+		host_conf_done(&c);
+		assert_int_equal(hosts_find(h, "h.test", &c), 0);
+		host_conf_done(&c);
+		{
+			const char *said = capture_end();
+			const char *first = strstr(said, "hosts.toml");
+
+			assert_says(said, "registries.conf ");
+			assert_says(said, "and is not used");
+			assert_non_null(first);
+			/* Once, not per look-up. */
+			assert_null(strstr(first + 1, "hosts.toml"));
+		}
+		assert_non_null(hosts_blocked(h, "b.test", "x"));
+	}
+}
+
+/* As editors of other systems leave them. */
+static void test_endings(void **state)
+{
+	autoptr(hosts) h = NULL;
+
+	(void)state;
+	put(CONF, "\xef\xbb\xbf[[registry]]\r\nprefix = 'h.test'\r\n"
+		  "blocked = true\r\n");
+	capture_begin();
+	h = start();
+	assert_string_equal(capture_end(), "");
+	assert_non_null(hosts_blocked(h, "h.test", "x"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_hosts_toml, fixture_clean),
+		cmocka_unit_test_teardown(test_server, fixture_clean),
+		cmocka_unit_test_teardown(test_mirror, fixture_clean),
+		cmocka_unit_test(test_mirror_hosts),
 		cmocka_unit_test_teardown(test_hosts_toml_details,
 					  fixture_clean),
 		cmocka_unit_test_teardown(test_registries_conf, fixture_clean),
 		cmocka_unit_test_teardown(test_insecure_part, fixture_clean),
 		cmocka_unit_test_teardown(test_broken, fixture_clean),
+		cmocka_unit_test_teardown(test_fails_closed, fixture_clean),
+		cmocka_unit_test_teardown(test_no_files, fixture_clean),
+		cmocka_unit_test_teardown(test_endings, fixture_clean),
 	};
 	int failed;
 
