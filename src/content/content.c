@@ -89,20 +89,30 @@ void content_free(struct content *c)
 	free(c);
 }
 
+bool content_may(struct content *c, const char *host, const char *path)
+{
+	return *path ? allow_path(c->allow, host, path)
+		     : allow_host(c->allow, host);
+}
+
 int content_allowed(struct content *c, const char *host, const char *path)
 {
 	const char *where;
 	char text[256];
-	bool ok = *path ? allow_path(c->allow, host, path)
-			: allow_host(c->allow, host);
 
-	if (ok)
+	if (content_may(c, host, path))
 		return 0;
 	where = allow_blocked(c->allow, host, path);
-	if (where &&
-	    snprintf(text, sizeof(text), "is blocked by %.200s", where) > 0)
-		content_fault(c, host, path, EPERM, text);
+	if (where)
+		snprintf(text, sizeof(text), "is blocked by %.200s", where);
+	content_note(c, host, path, EPERM,
+		     where ? text : allow_reason(c->allow));
 	return -EPERM;
+}
+
+int content_place(struct content *c, const char *host, char **ret)
+{
+	return registries_place(c->registries, host, ret);
 }
 
 uint64_t content_ahead_limit(struct content *c)
@@ -121,15 +131,27 @@ uint64_t content_ahead_limit(struct content *c)
 	return limit;
 }
 
-void content_fault(struct content *c, const char *host, const char *object,
-		   int error, const char *text)
+static void record(struct content *c, const char *host, const char *object,
+		   int error, const char *text, bool own)
 {
-	struct fault f = {.wall = clock_wall(), .error = error};
+	struct fault f = {.wall = clock_wall(), .error = error, .own = own};
 
 	snprintf(f.host, sizeof(f.host), "%s", host);
 	snprintf(f.object, sizeof(f.object), "%s", object);
 	snprintf(f.text, sizeof(f.text), "%s", text);
 	fault_record(c->faults, &f);
+}
+
+void content_fault(struct content *c, const char *host, const char *object,
+		   int error, const char *text)
+{
+	record(c, host, object, error, text, false);
+}
+
+void content_note(struct content *c, const char *host, const char *object,
+		  int error, const char *text)
+{
+	record(c, host, object, error, text, true);
 }
 
 static int add_new(struct string_list *l, const char *s)
@@ -149,7 +171,7 @@ static int add_host_row(void *arg, const char *host)
 {
 	struct host_sink *k = arg;
 
-	if (content_allowed(k->content, host, "") < 0)
+	if (!content_may(k->content, host, ""))
 		return 0;
 	return add_new(k->list, host);
 }
@@ -171,19 +193,37 @@ int content_hosts(struct content *c, struct string_list *ret)
 	return r;
 }
 
+int content_hosts_listed(struct content *c, struct wait *w,
+			 struct string_list *ret)
+{
+	struct string_list there = {0};
+	struct host_sink sink = {.content = c, .list = ret};
+	const char *mirror = c->options->mirror;
+	int r = content_hosts(c, ret);
+
+	if (r < 0 || !mirror || c->options->offline || c->options->nolist)
+		return r;
+	r = gate_enter(&c->gate, mirror);
+	if (r == 0) {
+		r = registries_mirrored(c->registries, w, &there);
+		gate_leave(&c->gate, mirror);
+	}
+	/* Who does not list has the names that are known. */
+	if (r != -ENOMEM && r != -EINTR)
+		r = 0;
+	for (size_t i = 0; i < there.len && r == 0; i++)
+		r = add_host_row(&sink, there.v[i]);
+	string_list_done(&there);
+	return r;
+}
+
 /* --- texts --- */
 
 static void print_bytes(struct str *out, const char *label, uint64_t bytes)
 {
-	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-	double v = (double)bytes;
-	size_t u = 0;
+	char text[STR_BYTES_MAX];
 
-	while (v >= 1024 && u + 1 < sizeof(units) / sizeof(units[0])) {
-		v /= 1024;
-		u++;
-	}
-	str_addf(out, "%s%.*f %s", label, u ? 1 : 0, v, units[u]);
+	str_addf(out, "%s%s", label, str_bytes(bytes, text));
 }
 
 int content_print_status(struct content *c, struct str *out)
@@ -271,10 +311,13 @@ int content_print_status_json(struct content *c, struct str *out)
 		 (long long)c->started_wall,
 		 c->options->offline ? "true" : "false");
 	str_addf(out,
-		 "\"cache\":{\"bytes\":%llu,\"size\":%llu,\"blobs\":%llu,"
+		 "\"cache\":{\"bytes\":%llu,\"size\":%llu,\"room\":%llu,"
+		 "\"evicted\":%llu,\"blobs\":%llu,"
 		 "\"verified\":%llu,\"documents\":%llu,\"in_memory\":%s},",
 		 (unsigned long long)st.bytes,
 		 (unsigned long long)st.size_bytes,
+		 (unsigned long long)store_room(c->store),
+		 (unsigned long long)st.evicted_bytes,
 		 (unsigned long long)st.blobs,
 		 (unsigned long long)st.verified_blobs,
 		 (unsigned long long)st.documents,

@@ -32,12 +32,20 @@ int content_new(const struct content_config *cfg, struct content **ret);
 void content_free(struct content *c);
 
 /*
- * -EPERM: off the allow list.  `path` is "" for the host itself, else a
- * repository or the way to one.
+ * -EPERM: off the allow list, recorded.  `path` is "" for the host itself, else
+ * a repository or the way to one.
  */
 int content_allowed(struct content *c, const char *host, const char *path);
+/* The same as a mere question. */
+bool content_may(struct content *c, const char *host, const char *path);
 /* Hosts that can be named without asking: configured, seen, met. */
 int content_hosts(struct content *c, struct string_list *ret);
+/* The same, and with `mirror` those of which it has something. */
+int content_hosts_listed(struct content *c, struct wait *w,
+			 struct string_list *ret);
+
+/* As registries_place. */
+int content_place(struct content *c, const char *host, char **ret);
 
 /* Bytes of read-ahead a reader may have now: little while the store has no
  * disk to put it on. */
@@ -53,6 +61,9 @@ int content_print_host(struct content *c, const char *host, struct str *out);
  * the log.  `object` as the mount shows it beneath the host; error positive. */
 void content_report(struct content *c, const char *host, const char *object,
 		    int error, const char *text);
+/* The same of what we refuse by ourselves. */
+void content_note(struct content *c, const char *host, const char *object,
+		  int error, const char *text);
 /* What the last failure in this repository was; -ENOENT if there was none. */
 int content_last_error(struct content *c, const char *host,
 		       const char *repository, struct str *out);

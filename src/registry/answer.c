@@ -105,7 +105,7 @@ int call_judge(struct call *c, struct wait *w)
 	if (c->home && c->status == 401 && !out->has_body)
 		outcome_set(
 			out, out->error, "%s",
-			auth_identified(&c->auth)
+			auth_identified(&c->auth) || c->auth.was_refused
 				? "does not accept the credential"
 				: "wants a credential, none is stored for it");
 	if (missing && !c->r->is_mirror && !is_believable(c, w))

@@ -5,6 +5,7 @@
  *   place (the registry, or a remembered redirect target)
  *     -> ask (identify, slot, exchange) -> judge the head
  *          401, 403 of the registry   identify otherwise, ask again
+ *          400 that means 401         with another token from the start
  *          3xx                        judge the target, ask there
  *          signed URL refused         forget it, ask the registry anew
  *          else                       that is the answer
@@ -22,6 +23,7 @@
 #include <strings.h>
 
 #include "registry/call_state.h"
+#include "registry/fault_table.h"
 #include "util/auto.h"
 
 #define DRAIN_MAX 65536 /* of an answer nobody reads, to keep a connection */
@@ -33,7 +35,7 @@ static int add_configured(struct call *c, struct lines *l)
 	int r = 0;
 
 	/* What is meant for registries in general is not meant for mirrors. */
-	if (!c->r->cfg->auth || c->r->endpoint)
+	if (!c->r->cfg->auth || c->r->stands_for)
 		return 0;
 	r = dockerauth_headers(c->r->cfg->auth, &list);
 	for (size_t i = 0; i < list.len && r == 0; i++) {
@@ -175,7 +177,7 @@ static int ask(struct call *c, const struct call_spec *s, struct wait *w)
 			r = no_answer(c, s, r);
 		else
 			r = STEP_DONE;
-	} else if (c->out.refused && auth_other(&c->auth, true)) {
+	} else if (c->out.refused && auth_other(&c->auth, w, true)) {
 		r = STEP_AGAIN;
 	}
 	lines_done(&lines);
@@ -241,15 +243,10 @@ static int conclude(struct call *c, const struct call_spec *s, struct wait *w)
 	return r;
 }
 
-int call_attempt(struct call *c, const struct call_spec *s, struct wait *w)
+static int go(struct call *c, const struct call_spec *s, struct wait *w)
 {
-	int r;
+	int r = call_place(c, s, w);
 
-	memset(&c->out, 0, sizeof(c->out));
-	c->anew = 0;
-	c->is_oci = false;
-	c->auth.rounds = 0;
-	r = call_place(c, s, w);
 	while (r == STEP_AGAIN) {
 		memset(&c->out, 0, sizeof(c->out));
 		r = ask(c, s, w);
@@ -258,6 +255,36 @@ int call_attempt(struct call *c, const struct call_spec *s, struct wait *w)
 	}
 	if (r == STEP_DONE && !s->upload)
 		r = conclude(c, s, w);
+	return r;
+}
+
+/* STEP_AGAIN: what was refused may be granted now. */
+static int mend(struct call *c, const struct call_spec *s)
+{
+	if (s->upload || !c->home || c->status < 400)
+		return STEP_DONE;
+	if (auth_ended(&c->auth, c->status, &c->out))
+		return STEP_AGAIN;
+	return STEP_DONE;
+}
+
+int call_attempt(struct call *c, const struct call_spec *s, struct wait *w)
+{
+	int r;
+
+	memset(&c->out, 0, sizeof(c->out));
+	c->anew = 0;
+	c->is_oci = false;
+	c->auth.rounds = 0;
+	r = go(c, s, w);
+	while (r == 0 && (r = mend(c, s)) == STEP_AGAIN) {
+		call_hang_up(c);
+		memset(&c->out, 0, sizeof(c->out));
+		c->is_oci = false;
+		r = go(c, s, w);
+		if (r != STEP_DONE)
+			break;
+	}
 	if (r < 0)
 		call_hang_up(c);
 	return r;

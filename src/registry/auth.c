@@ -16,6 +16,7 @@
 #include <strings.h>
 
 #include "registry/call.h"
+#include "registry/login.h"
 #include "util/auto.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -75,19 +76,22 @@ static bool is_known_bad(struct registry *r, const char *identity)
 	       clock_ms() < r->refused_until_ms;
 }
 
-static int find_credential(struct auth *a, struct outcome *out)
+static int find_credential(struct auth *a, struct wait *w, struct outcome *out)
 {
-	const struct registries_config *cfg = a->r->cfg;
 	char identity[17];
 	int r;
 
-	if (a->has_credential || a->anonymous || !cfg->auth)
+	if (a->has_credential || a->anonymous)
 		return 0;
-	r = dockerauth_find(cfg->auth, a->r->host, a->repository,
-			    &a->credential);
+	r = login_find(a->r, a->repository, w, &a->credential, out);
+	/* A vendor does not know this user, who may well read. */
+	if (r < 0 && out->refused && !a->changes) {
+		out->refused = false;
+		a->anonymous = true;
+		return 0;
+	}
 	if (r < 0)
-		return outcome_set(out, r == -ENOMEM ? r : -EACCES,
-				   "the credential cannot be had, see the log");
+		return r;
 	a->has_credential = true;
 	credential_identity(&a->credential, identity);
 	if (a->credential.kind != CREDENTIAL_NONE && !a->changes &&
@@ -189,7 +193,7 @@ int auth_add(struct auth *a, struct wait *w, struct lines *l,
 	a->sent = false;
 	if (a->never)
 		return 0;
-	r = find_credential(a, out);
+	r = find_credential(a, w, out);
 	if (r == 0)
 		r = find_demand(a, w, out);
 	if (r == 0)
@@ -237,8 +241,8 @@ static int take_challenge(struct auth *a, const char *url,
 	int r = 0;
 
 	if (c->scheme == CHALLENGE_BEARER) {
-		r = token_judge_realm(url, c->realm, head->peer, &d.realm,
-				      &why);
+		r = token_judge_realm(url, c->realm, head->peer,
+				      a->r->cfg->allow, &d.realm, &why);
 		if (r == -EACCES) {
 			autofree char *shown = url_redact(c->realm);
 
@@ -315,7 +319,7 @@ static int answer_challenge(struct auth *a, const struct challenge *c,
 		tokens_drop(a->r->tokens, a->token);
 		return 1;
 	}
-	return auth_other(a, true);
+	return auth_other(a, w, true);
 }
 
 int auth_refused(struct auth *a, const char *url, const struct http_head *head,
@@ -327,7 +331,7 @@ int auth_refused(struct auth *a, const char *url, const struct http_head *head,
 	int r = 0;
 
 	if (head->status == 403)
-		return a->sent && auth_other(a, false);
+		return a->sent && auth_other(a, w, false);
 	auth_challenges(head, &all);
 	c = auth_pick(&all);
 	if (c)
@@ -338,23 +342,30 @@ int auth_refused(struct auth *a, const char *url, const struct http_head *head,
 	return r;
 }
 
-/* Files and helpers may have a newer secret; not asked for all the time. */
-static bool look_again(struct auth *a)
+bool auth_ended(struct auth *a, int status, const struct outcome *out)
+{
+	bool says_so =
+		*out->code ? strcasecmp(out->code, "DENIED") == 0 ||
+				     strcasecmp(out->code, "UNAUTHORIZED") == 0
+			   : !out->has_body;
+
+	if (status != 400 || !says_so || !a->token || a->fresh ||
+	    a->rounds++ >= ROUNDS_MAX)
+		return false;
+	tokens_drop(a->r->tokens, a->token);
+	return true;
+}
+
+/* Files and helpers may have a newer secret. */
+static bool look_again(struct auth *a, struct wait *w)
 {
 	struct credential now = {.kind = CREDENTIAL_NONE};
+	struct outcome out = {.error = 0};
 	char identity[17];
-	bool due;
 
 	a->looked_again = true;
-	pthread_mutex_lock(&a->r->lock);
-	due = clock_ms() >= a->r->refresh_after_ms;
-	if (due)
-		a->r->refresh_after_ms = clock_ms() + REGISTRY_REFRESH_MS;
-	pthread_mutex_unlock(&a->r->lock);
-	if (due)
-		dockerauth_refresh(a->r->cfg->auth);
-	if (dockerauth_find(a->r->cfg->auth, a->r->host, a->repository, &now) <
-	    0)
+	login_forget(a->r);
+	if (login_find(a->r, a->repository, w, &now, &out) < 0)
 		return false;
 	credential_identity(&now, identity);
 	if (strcmp(identity, a->identity) == 0 ||
@@ -382,12 +393,12 @@ static void tell(struct registry *r)
 			    r->host);
 }
 
-bool auth_other(struct auth *a, bool is_credential)
+bool auth_other(struct auth *a, struct wait *w, bool is_credential)
 {
 	if (a->anonymous || a->credential.kind == CREDENTIAL_NONE)
 		return false;
 	credential_identity(&a->credential, a->identity);
-	if (!a->looked_again && look_again(a))
+	if (!a->looked_again && look_again(a, w))
 		return true;
 	if (a->changes)
 		return false;

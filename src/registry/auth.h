@@ -44,9 +44,12 @@ int auth_add(struct auth *a, struct wait *w, struct lines *l,
  * error. */
 int auth_refused(struct auth *a, const char *url, const struct http_head *head,
 		 struct wait *w, struct outcome *out);
+/* A 400 that speaks of the token, which ECR Public says of one that has ended
+ * (registries.md D.4): the next request gets a new one. */
+bool auth_ended(struct auth *a, int status, const struct outcome *out);
 /* Something else to try after a credential was refused: another one, else
  * none at all, if we only read. */
-bool auth_other(struct auth *a, bool is_credential);
+bool auth_other(struct auth *a, struct wait *w, bool is_credential);
 /* The registry let us in. */
 void auth_accepted(struct auth *a);
 /* With a credential? */

@@ -131,8 +131,12 @@ int fetch_blob_head(struct registry *r, const char *repository,
 		    const struct digest *d, struct wait *w,
 		    uint64_t *ret_size_bytes)
 {
+	char digest[DIGEST_TEXT_MAX];
 	struct round o;
-	int e = round_begin(&o, r, repository, true);
+	int e;
+
+	digest_format(d, digest);
+	e = round_begin_for(&o, r, repository, digest);
 
 	if (e == 0) {
 		do {

@@ -11,9 +11,12 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "config/endpoint.h"
 #include "http/retry.h"
 #include "registry/call_state.h"
+#include "registry/fault_table.h"
 #include "util/auto.h"
+#include "util/clock.h"
 #include "util/log.h"
 #include "util/metric.h"
 
@@ -41,6 +44,7 @@ void call_close(struct call *c)
 	free(c->base);
 	free(c->object);
 	free(c->body);
+	there_done(&c->there);
 	free(c);
 }
 
@@ -115,37 +119,60 @@ static int run(struct call *c, const struct call_spec *s, struct wait *w)
 	return r;
 }
 
-static int check(struct registry *r, const struct call_spec *s,
-		 struct outcome *out)
+static bool may_write(const struct registry *r, const struct call_spec *s)
+{
+	return !r->endpoint || r->endpoint->push ||
+	       strcmp(s->method, "GET") == 0 || strcmp(s->method, "HEAD") == 0;
+}
+
+static int refuse(struct registry *r, const struct call_spec *s)
+{
+	struct outcome out = {.status = 0};
+
+	outcome_set(&out, -EPERM, "%.300s says that it is not written to",
+		    r->endpoint->where);
+	registry_fault(r, s->object, &out);
+	return -EPERM;
+}
+
+static void note_unlisted(struct registry *r, const struct call_spec *s)
+{
+	struct fault f = {.wall = clock_wall(), .error = EPERM, .own = true};
+
+	if (!r->cfg->faults)
+		return;
+	fault_copy(f.host, sizeof(f.host), r->name);
+	fault_copy(f.object, sizeof(f.object), s->object);
+	fault_copy(f.text, sizeof(f.text), allow_reason(r->cfg->allow));
+	fault_record(r->cfg->faults, &f);
+}
+
+static int check(struct registry *r, const struct call_spec *s)
 {
 	const struct registries_config *cfg = r->cfg;
 
-	memset(out, 0, sizeof(*out));
 	if (cfg->offline)
 		return -ENETDOWN;
-	if (r->endpoint) /* it was the name that had to be allowed */
+	if (r->stands_for) /* it was the name that had to be allowed */
 		return 0;
-	if (cfg->hosts && hosts_blocked(cfg->hosts, r->host, s->repository))
+	if (cfg->hosts && hosts_blocked(cfg->hosts, r->name, s->repository))
 		return -EPERM;
 	if (cfg->allow && *s->repository &&
-	    !allow_exact(cfg->allow, r->host, s->repository))
+	    !allow_exact(cfg->allow, r->name, s->repository)) {
+		/* Lists are asked for in passing, on the way to others. */
+		if (!s->path || !strstr(s->path, "/tags/list"))
+			note_unlisted(r, s);
 		return -EPERM;
-	return 0;
+	}
+	return may_write(r, s) ? 0 : refuse(r, s);
 }
 
-int call_run(struct registry *r, const struct call_spec *s, struct wait *w,
-	     struct call **ret)
+static int start(struct registry *r, const struct call_spec *s,
+		 struct call **ret)
 {
-	struct outcome out;
-	struct call *c;
-	int e = check(r, s, &out);
+	struct call *c = calloc(1, sizeof(*c));
+	int e;
 
-	if (e < 0) {
-		if (s->silent)
-			outcome_set(s->silent, e, "%s", strerror(-e));
-		return e;
-	}
-	c = calloc(1, sizeof(*c));
 	if (!c)
 		return -ENOMEM;
 	c->r = r;
@@ -157,18 +184,40 @@ int call_run(struct registry *r, const struct call_spec *s, struct wait *w,
 	c->slots = s->upload ? &r->sends : &r->slots;
 	c->missing_is_news = s->missing_is_news;
 	c->object = strdup(s->object);
-	e = c->object ? auth_init(&c->auth, r, s->repository, s->scope,
-				  s->learning)
-		      : -ENOMEM;
-	if (e == 0) {
-		e = run(c, s, w);
-		if (e < 0 && s->silent)
-			*s->silent = c->out;
-		else if (e < 0)
-			registry_fault(r, s->object, &c->out);
-		if (e < 0 && e != -EINTR)
-			metric_add(METRIC_HTTP_FAILURES, 1);
+	e = c->object ? there_spec(r, s, &c->there) : -ENOMEM;
+	if (e == 0)
+		e = auth_init(&c->auth, r, c->there.spec.repository,
+			      c->there.spec.scope, s->learning);
+	if (e < 0)
+		call_close(c);
+	else
+		*ret = c;
+	return e;
+}
+
+int call_run(struct registry *r, const struct call_spec *s, struct wait *w,
+	     struct call **ret)
+{
+	struct call *c;
+	int e = check(r, s);
+
+	if (e < 0) {
+		if (s->silent) {
+			memset(s->silent, 0, sizeof(*s->silent));
+			outcome_set(s->silent, e, "%s", strerror(-e));
+		}
+		return e;
 	}
+	e = start(r, s, &c);
+	if (e < 0)
+		return e;
+	e = run(c, &c->there.spec, w);
+	if (e < 0 && s->silent)
+		*s->silent = c->out;
+	else if (e < 0)
+		registry_fault(r, s->object, &c->out);
+	if (e < 0 && e != -EINTR)
+		metric_add(METRIC_HTTP_FAILURES, 1);
 	if (e < 0)
 		call_close(c);
 	else

@@ -34,6 +34,7 @@ struct call_spec {
 	 * by itself, unless it is an upload's.) */
 	bool once;
 
+	bool creates;  /* a repository that is not there is made (ecr.h) */
 	bool document; /* the body is wanted whole, by call_body */
 	bool bulk;
 	bool stay;		/* a redirect to another host is an answer */

@@ -9,9 +9,11 @@
 #include "registry/auth.h"
 #include "registry/call.h"
 #include "registry/host.h"
+#include "registry/there.h"
 
 struct call {
 	struct registry *r;
+	struct there there; /* what was asked for, in the place's words */
 	struct auth auth;
 	char *object;
 	bool is_head, has_body, bulk, missing_is_news;
@@ -22,7 +24,7 @@ struct call {
 	bool home;	     /* that is the registry's own origin */
 	bool remembered;     /* url comes from an earlier redirect */
 	enum http_peer peer; /* of who named url */
-	unsigned hops, anew;
+	unsigned hops, anew, made;
 	char *foreign; /* anonymous token of a second registry, or NULL */
 
 	struct exchange x;

@@ -198,6 +198,20 @@ static int find_origin(struct wire *wire, const char *url, struct origin **ret,
 	return r < 0 ? out->error : 0;
 }
 
+int exchange_guard(struct wire *wire, const char *url, struct outcome *out)
+{
+	struct origin *origin;
+	int r;
+
+	if (str_prefix(url, "https://"))
+		return 0;
+	r = find_origin(wire, url, &origin, out);
+	if (r < 0 || origin_plain_ok(origin))
+		return r;
+	return outcome_set(out, -EACCES, "%s: without TLS no password is sent",
+			   origin_name(origin));
+}
+
 int exchange_open(struct wire *wire, const struct exchange_spec *spec,
 		  struct wait *w, struct exchange *ret, struct outcome *out)
 {

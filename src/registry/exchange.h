@@ -56,6 +56,9 @@ struct exchange {
 	const struct http_head *head; /* NULL: closed, or not here yet */
 };
 
+/* -EACCES: without TLS no secret goes there, unless that host was meant to be
+ * plain. */
+int exchange_guard(struct wire *wire, const char *url, struct outcome *out);
 /* No connection came about: nothing was asked. */
 bool outcome_unreached(const struct outcome *out);
 /* 0 (any status; of an upload: it may be sent), or out->error. */

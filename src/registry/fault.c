@@ -2,7 +2,8 @@
 /*
  * The ring of recent failures and their one log line.  A failure that repeats
  * (a reader that tries again and again) would push everything else out of the
- * ring and flood the log; within REPEAT_MS it only raises a count.
+ * ring and flood the log; within REPEAT_MS it only raises a count.  Our own
+ * refusals have no more than a share of the ring.
  */
 #include "registry/fault.h"
 
@@ -65,6 +66,21 @@ static bool is_repeat(const struct fault_slot *s, const struct fault *f,
 	       strcmp(s->f.object, f->object) == 0;
 }
 
+/* The oldest of our own, if there are as many as may be. */
+static void make_room(struct fault_log *l)
+{
+	size_t n = 0, i = 0;
+
+	while (i < l->filled && n < FAULT_OWN)
+		n += newest(l, i++)->f.own;
+	if (n < FAULT_OWN)
+		return;
+	while (--i > 0)
+		*newest(l, i) = *newest(l, i - 1);
+	l->next = (l->next + FAULT_RING - 1) % FAULT_RING;
+	l->filled--;
+}
+
 /* True if it is news and must be logged. */
 static bool enter(struct fault_log *l, const struct fault *f)
 {
@@ -80,6 +96,8 @@ static bool enter(struct fault_log *l, const struct fault *f)
 			return false;
 		}
 	}
+	if (f->own)
+		make_room(l);
 	s = &l->ring[l->next];
 	s->f = *f;
 	if (!s->f.wall)
@@ -103,7 +121,10 @@ void fault_record(struct fault_log *l, const struct fault *f)
 {
 	if (!enter(l, f))
 		return;
-	if (f->status)
+	if (f->own)
+		log_info("%s/%s: %s (%s)", f->host, f->object, f->text,
+			 errno_name(f->error));
+	else if (f->status)
 		log_warning("%s/%s: %s (HTTP %d, %s)", f->host, f->object,
 			    f->text, f->status, errno_name(f->error));
 	else

@@ -16,6 +16,7 @@
  * and the registry does not have.
  * Any thread.
  */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,6 +30,7 @@ struct fault {
 	int64_t wall;	  /* seconds since 1970 */
 	int error;	  /* errno, positive */
 	int status;	  /* HTTP status or 0 */
+	bool own;	  /* our own refusal: nobody was asked */
 	char host[256];	  /* registry, as named in the tree */
 	char object[320]; /* as a mount shows it: "team/app/_tags/1.4" */
 	char text[FAULT_TEXT_MAX]; /* what the registry said, or why it failed
@@ -39,7 +41,10 @@ struct fault_log;
 int fault_log_new(struct fault_log **ret);
 void fault_log_free(struct fault_log *l);
 /* Records and logs (one line, escaped).  Repeats of the same host, object and
- * error within 5 s are counted, not logged again. */
+ * error within 5 s are counted, not logged again.  Of our own refusals only
+ * the last FAULT_OWN are kept, and the log has them at the level info: whoever
+ * walks through a tree makes many. */
+#define FAULT_OWN 16
 void fault_record(struct fault_log *l, const struct fault *f);
 /* Oldest first, one line each: TIME ERRNO STATUS HOST/OBJECT: TEXT. */
 int fault_log_print(struct fault_log *l, struct str *out);

@@ -177,9 +177,7 @@ int fetch_manifest(struct registry *r, const char *repository,
 		   struct manifest **ret)
 {
 	struct round o;
-	struct digest d;
-	int e = round_begin(&o, r, repository,
-			    digest_parse(tag_or_digest, &d) == 0);
+	int e = round_begin_for(&o, r, repository, tag_or_digest);
 
 	if (e == 0) {
 		do {
@@ -280,7 +278,7 @@ int fetch_resolve(struct registry *r, const char *repository, const char *tag,
 		  struct wait *w, struct fetch_resolved *ret)
 {
 	struct round o;
-	int e = round_begin(&o, r, repository, false);
+	int e = round_begin_for(&o, r, repository, tag);
 
 	if (e == 0) {
 		do {

@@ -62,6 +62,10 @@ bool fetch_mirrored(const struct fetch *f);
 void fetch_distrust(struct fetch *f);
 /* Some mirror's were, and nobody knows which one's. */
 void fetch_distrust_mirrors(struct registry *r);
+/* This mount changes what the tag or digest means: from now on mirrors are not
+ * asked what it was. */
+void fetch_outdate(struct registry *r, const char *repository,
+		   const char *reference);
 void fetch_close(struct fetch *f); /* cancels what is under way */
 /* false once the host has shown that it ignores or mangles ranges. */
 bool fetch_has_ranges(const struct registry *r);

@@ -11,6 +11,7 @@
 #include "http/retry.h"
 #include "http/url.h"
 #include "registry/fault_table.h"
+#include "registry/hint.h"
 #include "util/auto.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -107,7 +108,8 @@ int registry_url(struct registry *r, const char *base, const char *path,
 	if (!url)
 		return -ENOMEM;
 	if (r->endpoint && r->endpoint->ns)
-		ret_code = url_add_query(&url, "ns", r->stands_for);
+		ret_code = url_add_query(
+			&url, "ns", r->stands_for ? r->stands_for : r->name);
 	if (ret_code == 0)
 		*ret = steal(&url);
 	return ret_code;
@@ -236,6 +238,9 @@ void registry_fault(struct registry *r, const char *object,
 	struct fault f = {.wall = clock_wall(),
 			  .error = -out->error,
 			  .status = out->status};
+	autofree char *where = NULL;
+	autofree char *told = NULL;
+	const char *text = out->text, *hint;
 
 	if (out->error == -EINTR || !r->cfg->faults)
 		return;
@@ -244,8 +249,14 @@ void registry_fault(struct registry *r, const char *object,
 			 out->text);
 		return;
 	}
-	fault_copy(f.host, sizeof(f.host), r->host);
+	fault_copy(f.host, sizeof(f.host), r->name);
 	fault_copy(f.object, sizeof(f.object), object);
-	fault_copy(f.text, sizeof(f.text), out->text);
+	if (strcmp(r->name, r->host) != 0)
+		where = str_printf("%.400s (asked of %s)", out->text, r->host);
+	text = where ? where : text;
+	hint = hint_find(r, object, out);
+	if (hint)
+		told = str_printf("%s (%s)", text, hint);
+	fault_copy(f.text, sizeof(f.text), told ? told : text);
 	fault_record(r->cfg->faults, &f);
 }

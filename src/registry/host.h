@@ -11,6 +11,7 @@
 
 #include "http/header.h"
 #include "registry/exchange.h"
+#include "registry/login.h"
 #include "registry/push_form.h"
 #include "registry/redirect.h"
 #include "registry/registry.h"
@@ -51,11 +52,17 @@ struct login {
 
 struct registry {
 	const struct registries_config *cfg;
-	char *host; /* also whose credentials are used */
-	/* Of one that was reached by a route (mirror.h); set once. */
-	const struct endpoint *endpoint; /* NULL: the host of a name */
-	bool is_mirror;			 /* not the last resort */
-	const char *stands_for;		 /* the host of the name */
+	char *name; /* in the tree */
+	char *host; /* where it is: also whose credentials are used */
+	/* Set once.  NULL: it is at its name. */
+	const struct endpoint *endpoint;
+	char *prefix; /* of its repositories' names there, or NULL */
+	/* With a mirror for everything: that registry, for lists; or NULL. */
+	struct registry *top;
+	/* Of one that was reached by a route (mirror.h): for whom.  That name
+	 * had to be allowed, this place has not. */
+	const char *stands_for;
+	bool is_mirror; /* not the last resort */
 	struct slots slots;
 	struct slots sends; /* of uploads, see slots.h */
 	struct wire wire;
@@ -82,6 +89,8 @@ struct registry {
 	bool shows_children;	   /* tags/list as Google has it */
 	uint64_t catalog_until_ms; /* of a NO */
 	struct login login;
+	struct login_kept login_kept;
+	struct ecr *ecr; /* NULL: none of Amazon's; set once */
 	struct rate rate;
 	char api_version[64];
 	bool has_habits;
@@ -90,7 +99,9 @@ struct registry {
 	struct {
 		struct registry **v;
 		size_t len, cap;
-	} mirrors; /* and the other places of endpoints; they stay */
+	} mirrors;	      /* and the other places of endpoints; they stay */
+	struct map *outdated; /* "repository reference", or NULL */
+	bool all_outdated;
 };
 
 int registry_new(const struct registries_config *cfg, const char *host,

@@ -59,3 +59,10 @@ void lines_done(struct lines *l)
 	}
 	l->len = 0;
 }
+
+int form_add(struct str *form, const char *name, const char *value)
+{
+	int r = str_addf(form, "%s%s=", form->len ? "&" : "", name);
+
+	return r < 0 ? r : percent_encode(value, "", form);
+}

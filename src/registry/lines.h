@@ -18,3 +18,6 @@ int lines_add(struct lines *l, const char *name, const char *value);
 int lines_add_basic(struct lines *l, const struct credential *c);
 const char *const *lines_list(const struct lines *l);
 void lines_done(struct lines *l);
+/* Adds NAME=VALUE to a form (application/x-www-form-urlencoded). */
+struct str;
+int form_add(struct str *form, const char *name, const char *value);

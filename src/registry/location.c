@@ -76,11 +76,8 @@ static bool is_same_place(const struct url *a, const struct url *b)
 static int is_listed(const struct url *u, struct allow *allow)
 {
 	autostr name = {.max = URL_MAX};
-	int r = strchr(u->host, ':') ? str_addf(&name, "[%s]", u->host)
-				     : str_add(&name, u->host);
+	int r = url_place(u, &name);
 
-	if (r == 0 && u->port != (u->https ? 443 : 80))
-		r = str_addf(&name, ":%u", (unsigned)u->port);
 	if (r < 0)
 		return r;
 	return allow && allow_names(allow, name.buf);

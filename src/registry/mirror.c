@@ -17,16 +17,19 @@
 #include "util/auto.h"
 #include "util/clock.h"
 #include "util/log.h"
+#include "util/map.h"
 #include "util/vec.h"
 
 #define MIRRORS_MAX 256
 #define SHARE 3 /* of the patience that is left */
+#define OUTDATED_MAX 4096
 
 void mirrors_free(struct registry *r)
 {
 	for (size_t i = 0; i < r->mirrors.len; i++)
 		registry_free(r->mirrors.v[i]);
 	vec_done(&r->mirrors);
+	map_free(r->outdated, NULL);
 }
 
 static int mirror_new(struct registry *r, const struct endpoint *e, bool last,
@@ -42,7 +45,7 @@ static int mirror_new(struct registry *r, const struct endpoint *e, bool last,
 		return error;
 	m->endpoint = e;
 	m->is_mirror = !last;
-	m->stands_for = r->host;
+	m->stands_for = r->name;
 	error = vec_push(&r->mirrors, m);
 	if (error < 0)
 		registry_free(m);
@@ -87,6 +90,8 @@ static int settle(struct round *o)
 		if (step->endpoint)
 			r = mirror_get(o->home, step->endpoint, o->last,
 				       &o->registry);
+		if (r == -ENFILE && !o->last)
+			continue;
 		if (r < 0)
 			return r;
 		if (o->last || !is_passed_over(o->registry))
@@ -100,8 +105,8 @@ int round_begin(struct round *o, struct registry *r, const char *repository,
 	int error;
 
 	*o = (struct round){.home = r};
-	if (r->cfg->hosts && !r->endpoint) {
-		error = hosts_route(r->cfg->hosts, r->host, repository,
+	if (r->cfg->hosts && !r->stands_for) {
+		error = hosts_route(r->cfg->hosts, r->name, repository,
 				    by_digest, &o->route);
 	} else {
 		struct route_step step = {.repository = strdup(repository)};
@@ -111,6 +116,50 @@ int round_begin(struct round *o, struct registry *r, const char *repository,
 			free(step.repository);
 	}
 	return error < 0 ? error : settle(o);
+}
+
+/* No repository's name has a blank. */
+static char *outdated_key(const char *repository, const char *reference)
+{
+	return str_printf("%s %s", repository, reference);
+}
+
+void fetch_outdate(struct registry *r, const char *repository,
+		   const char *reference)
+{
+	autofree char *key = outdated_key(repository, reference);
+
+	autolock(&r->lock);
+	if (!r->outdated && map_new(&r->outdated) < 0)
+		r->outdated = NULL;
+	/* What cannot be remembered one by one is so of all. */
+	if (!key || !r->outdated || map_len(r->outdated) >= OUTDATED_MAX ||
+	    map_put(r->outdated, key, r, NULL) < 0)
+		r->all_outdated = true;
+}
+
+static bool is_outdated(struct registry *r, const char *repository,
+			const char *reference)
+{
+	autofree char *key = outdated_key(repository, reference);
+
+	autolock(&r->lock);
+	if (r->all_outdated || !key)
+		return true;
+	return r->outdated && map_find(r->outdated, key);
+}
+
+int round_begin_for(struct round *o, struct registry *r, const char *repository,
+		    const char *reference)
+{
+	struct digest d;
+	int error =
+		round_begin(o, r, repository, digest_parse(reference, &d) == 0);
+
+	if (error < 0 || o->last || !is_outdated(r, repository, reference))
+		return error;
+	o->at = o->route.len - 1;
+	return settle(o);
 }
 
 void round_done(struct round *o)

@@ -27,6 +27,10 @@ struct round {
 /* Takes place at the first one.  round_done in any case. */
 int round_begin(struct round *o, struct registry *r, const char *repository,
 		bool by_digest);
+/* The same for this tag or digest: only where it really is, if it was changed
+ * here. */
+int round_begin_for(struct round *o, struct registry *r, const char *repository,
+		    const char *reference);
 void round_done(struct round *o);
 /* Around what is asked of a place: it may not use up the caller's patience. */
 void round_enter(struct round *o, struct wait *w);

@@ -14,6 +14,7 @@
 #include "http/url.h"
 #include "registry/call.h"
 #include "registry/host.h"
+#include "registry/there.h"
 #include "util/auto.h"
 #include "util/json.h"
 
@@ -173,25 +174,27 @@ static int add_names(struct registry *r, struct call *c, const struct page *l,
  * (registries behind proxies do not know it).  -EACCES: another host, and not
  * even this list.
  */
-static int own_path(const struct call *c, const struct page *l,
-		    const char *link, char **ret)
+static int own_path(struct registry *registry, const struct call *c,
+		    const struct page *l, const char *link, char **ret)
 {
 	struct url from = {.host = NULL}, to = {.host = NULL};
 	autofree char *absolute = NULL;
+	autofree char *path = NULL;
 	int r = url_resolve(call_url(c), link, &absolute);
 
 	if (r == 0)
 		r = url_parse(call_url(c), &from);
 	if (r == 0)
 		r = url_parse(absolute, &to);
-	if (r == 0 && strcmp(to.path, l->path) != 0) {
+	if (r == 0)
+		r = here_path(registry, to.path, &path);
+	if (r == 0 && strcmp(path, l->path) != 0) {
 		to.https = from.https;
 		if (!url_same_origin(&from, &to))
 			r = -EACCES;
 	}
 	if (r == 0) {
-		*ret = str_printf("%c%s%s%s", LINKED, to.path,
-				  to.query ? "?" : "",
+		*ret = str_printf("%c%s%s%s", LINKED, path, to.query ? "?" : "",
 				  to.query ? to.query : "");
 		r = *ret ? 0 : -ENOMEM;
 	}
@@ -231,15 +234,15 @@ static int guess(const struct page *l, size_t n, const char *last, char **ret)
 	return r;
 }
 
-static int next_page(struct call *c, const struct page *l, const char *cursor,
-		     size_t n, size_t count, const struct string_list *names,
-		     char **ret)
+static int next_page(struct registry *registry, struct call *c,
+		     const struct page *l, const char *cursor, size_t n,
+		     size_t count, const struct string_list *names, char **ret)
 {
 	autofree char *link = NULL;
 	int r = find_link(c, &link);
 
 	if (r == 1) {
-		r = own_path(c, l, link, ret);
+		r = own_path(registry, c, l, link, ret);
 		if (r == 0 && strlen(*ret) > CURSOR_MAX) {
 			free(*ret);
 			*ret = NULL;
@@ -283,7 +286,7 @@ int page_fetch(struct registry *r, const struct page *l, char **cursor,
 	if (e == 0)
 		e = add_names(r, c, l, &page, &count);
 	if (e == 0)
-		e = next_page(c, l, *cursor, n, count, &page, &next);
+		e = next_page(r, c, l, *cursor, n, count, &page, &next);
 	for (size_t i = 0; e == 0 && i < page.len; i++)
 		e = string_list_add(names, page.v[i]);
 	if (e == 0) {

@@ -15,15 +15,24 @@
 #include "registry/host.h"
 #include "registry/object.h"
 #include "registry/page.h"
+#include "registry/there.h"
 #include "util/auto.h"
 #include "util/map.h"
 #include "util/metric.h"
+
+/* Of what is listed only what is beneath the prefix is wanted. */
+struct part {
+	bool is;
+	const char *prefix; /* or NULL */
+	size_t top;	    /* its length without a host's name */
+};
 
 struct pager {
 	struct registry *r;
 	char *repository;		     /* NULL: the host's catalogue */
 	const struct catalog_lister *lister; /* of a catalogue */
-	char *area;			     /* likewise */
+	char *area;			     /* likewise; as it is there */
+	struct part part;		     /* likewise */
 	struct object o;		     /* of tags */
 	char *cursor;			     /* NULL: the first page */
 	bool ended;
@@ -82,17 +91,72 @@ int pager_open_tags(struct registry *r, const char *repository,
 	return e;
 }
 
+/* With a mirror for everything that registry lists, and what is beneath the
+ * prefix is ours. */
+static struct registry *lister_of(struct registry *r)
+{
+	return r->top ? r->top : r;
+}
+
+static unsigned depth(const char *path)
+{
+	unsigned n = path && *path ? 1 : 0;
+
+	for (; path && *path; path++)
+		n += *path == '/';
+	return n;
+}
+
+/* Lists a path that is one of the vendor's own (a group, a project) with all
+ * beneath, and knows none beneath that: it is asked for what the hosts are in.
+ */
+static bool is_by_top(const struct catalog_lister *l)
+{
+	return l->recursive && l->area == CATALOG_WHOLE_PATH;
+}
+
 void pager_areas(struct registry *r, struct pager_areas *ret)
 {
-	const struct catalog_lister *l = catalog_find(r);
+	const struct catalog_lister *l = catalog_find(lister_of(r));
+	unsigned in = depth(r->prefix);
 
 	*ret = (struct pager_areas){.components = l->area,
 				    .recursive = l->recursive,
 				    .shallowest = l->shallowest,
 				    .deepest = l->deepest};
+	if (in == 0)
+		return;
+	if (is_by_top(l))
+		ret->components = 0;
+	else if (l->area != CATALOG_WHOLE_PATH)
+		ret->components = l->area > in ? l->area - in : 0;
+	ret->shallowest = l->shallowest > in ? l->shallowest - in : 0;
+	if (l->deepest)
+		ret->deepest = l->deepest > in ? l->deepest - in : 1;
 }
 
-int pager_open_area(struct registry *r, const char *area, struct pager **ret)
+/* What the lister calls this area: as many components as make one. */
+static int area_there(const struct catalog_lister *l, const struct part *part,
+		      const char *area, char **ret)
+{
+	const char *prefix = part->prefix ? part->prefix : "";
+	char *path =
+		str_printf("%s%s%s", prefix, *prefix && *area ? "/" : "", area);
+	char *end = path;
+
+	if (!path)
+		return -ENOMEM;
+	for (unsigned n = 0; n < l->area && *end; n++)
+		end += strcspn(end + (n > 0), "/") + (n > 0);
+	*end = '\0';
+	if (part->is && is_by_top(l))
+		path[part->top] = '\0';
+	*ret = path;
+	return 0;
+}
+
+static int open_area(struct registry *r, const struct part *part,
+		     const char *area, struct pager **ret)
 {
 	const struct catalog_lister *lister = catalog_find(r);
 	struct pager *p;
@@ -104,13 +168,32 @@ int pager_open_area(struct registry *r, const char *area, struct pager **ret)
 	if (e < 0)
 		return e;
 	p->lister = lister;
-	p->area = strdup(lister->area ? area : "");
-	if (!p->area) {
+	p->part = *part;
+	e = area_there(lister, part, area, &p->area);
+	if (e < 0)
 		pager_close(p);
-		return -ENOMEM;
-	}
-	*ret = p;
-	return 0;
+	else
+		*ret = p;
+	return e;
+}
+
+int pager_open_area(struct registry *r, const char *area, struct pager **ret)
+{
+	const char *cut = r->prefix ? strrchr(r->prefix, '/') : NULL;
+	const struct part part = {.is = r->prefix,
+				  .prefix = r->prefix,
+				  .top = cut ? (size_t)(cut - r->prefix) : 0};
+
+	return open_area(lister_of(r), &part, area, ret);
+}
+
+int pager_open_hosts(struct registry *r, const char *prefix, struct pager **ret)
+{
+	const struct part part = {.is = true,
+				  .prefix = *prefix ? prefix : NULL,
+				  .top = strlen(prefix)};
+
+	return open_area(r, &part, "", ret);
 }
 
 int pager_open_catalog(struct registry *r, struct pager **ret)
@@ -133,6 +216,23 @@ static int ask_tags(struct pager *p, char **cursor, struct wait *w,
 	return e == -EROFS ? -EOPNOTSUPP : e;
 }
 
+/* The refusal may have shown what kind of registry it is.  Others than the one
+ * that lists names of its own cannot find that out by looking for an area. */
+static bool take_turn(struct pager *p)
+{
+	const struct catalog_lister *l = catalog_find(p->r);
+	char *area;
+
+	if (!p->part.is || l == p->lister ||
+	    area_there(l, &p->part, "", &area) < 0)
+		return false;
+	free(p->area);
+	p->area = area;
+	p->lister = l;
+	return true;
+}
+
+/* 1: ask again. */
 static int ask_catalog(struct pager *p, char **cursor, struct wait *w,
 		       struct string_list *page)
 {
@@ -144,7 +244,7 @@ static int ask_catalog(struct pager *p, char **cursor, struct wait *w,
 		registry_set_catalog(p->r, SUPPORT_YES);
 	else if (e == -EOPNOTSUPP)
 		registry_set_catalog(p->r, SUPPORT_NO);
-	return e;
+	return e == -EOPNOTSUPP && take_turn(p) ? 1 : e;
 }
 
 /* The same first and last name as the page before: it goes in a ring. */
@@ -219,6 +319,8 @@ static int filter(struct pager *p, const struct string_list *page,
 
 		if (p->repository ? !reference_is_tag(s) : !is_repository(p, s))
 			metric_add(METRIC_NAMES_HIDDEN, 1);
+		else if (!p->repository && !(s = here_name(p->part.prefix, s)))
+			continue;
 		else if (map_find(once, s))
 			continue;
 		else if (p->names >= PAGER_NAMES_MAX)
@@ -271,6 +373,8 @@ int pager_next(struct pager *p, struct wait *w, struct string_list *names,
 	if (e == 0)
 		e = p->repository ? ask_tags(p, &cursor, w, &page)
 				  : ask_catalog(p, &cursor, w, &page);
+	if (e == 1)
+		e = ask_catalog(p, &cursor, w, &page);
 	if (e == 0 && is_repeat(p, &page)) {
 		p->ended = true;
 	} else if (e == 0) {

@@ -38,6 +38,9 @@ void pager_areas(struct registry *r, struct pager_areas *ret);
 /* As pager_open_catalog.  Names that end in '/' are ways to repositories, and
  * perhaps none themselves; all lie beneath the area. */
 int pager_open_area(struct registry *r, const char *area, struct pager **ret);
+/* All that is beneath `prefix` ("": all there is), without that. */
+int pager_open_hosts(struct registry *r, const char *prefix,
+		     struct pager **ret);
 /*
  * The next page is added to `names`; *ret_more false: that was the last.
  * -ENOENT: no such repository; -EOPNOTSUPP: the host does not list; others:

@@ -211,8 +211,8 @@ static int read_abroad(struct call *c, const struct challenge *ch,
 
 	if (!ch || ch->scheme != CHALLENGE_BEARER)
 		return STEP_DONE;
-	r = token_judge_realm(c->url, ch->realm, c->x.head->peer, ret_realm,
-			      &why);
+	r = token_judge_realm(c->url, ch->realm, c->x.head->peer, NULL,
+			      ret_realm, &why);
 	if (r == 0)
 		r = token_merge_scopes(ch->scope, NULL, ret_scope);
 	if (r == -ENOMEM)

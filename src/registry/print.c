@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is known of a host, as a page for people and as JSON.  Everything in it
  * was sent by strangers: escaped here, and no secret is among it. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/endpoint.h"
 #include "registry/fault_table.h"
 #include "registry/host.h"
 #include "registry/mirror.h"
@@ -176,6 +178,18 @@ static int row_origin(struct origin *o, void *arg)
 	return r < 0 ? r : row(arg, "asked", text.buf);
 }
 
+/* Where it is, if that is not its name. */
+static int row_place(const struct registry *r, struct str *out)
+{
+	const char *path =
+		strcmp(r->endpoint->path, "/v2") == 0 ? "" : r->endpoint->path;
+	autofree char *place =
+		str_printf("%s%s%s%s", r->host, path, r->prefix ? "/" : "",
+			   r->prefix ? r->prefix : "");
+
+	return place ? row(out, "is at", place) : -ENOMEM;
+}
+
 int registry_print(struct registry *r, struct str *out)
 {
 	struct view v;
@@ -184,7 +198,9 @@ int registry_print(struct registry *r, struct str *out)
 
 	look(r, &v);
 	snprintf(busy, sizeof(busy), "%u of %u", v.used, v.max);
-	e = row(out, "host", r->host);
+	e = row(out, "host", r->name);
+	if (e == 0 && r->endpoint)
+		e = row_place(r, out);
 	if (e == 0)
 		e = row(out, "transport", scheme_name(&v));
 	if (e == 0 && v.scheme != SCHEME_UNKNOWN)
@@ -256,7 +272,7 @@ int registry_print_json(struct registry *r, struct str *out)
 	look(r, &v);
 	e = str_addc(&text, '{');
 	if (e == 0)
-		e = member(&text, "host", r->host);
+		e = member(&text, "host", r->name);
 	if (e == 0)
 		e = member(&text, "transport", scheme_name(&v));
 	if (e == 0)

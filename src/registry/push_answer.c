@@ -216,7 +216,7 @@ static int judge_refusal(struct push *p, const struct push_part *part,
 	const struct outcome *out = call_outcome(c);
 	int status = call_status(c);
 
-	if (status == 401 || status == 403)
+	if (status == 401 || status == 403 || call_may_repeat(c))
 		return stranger(p, c);
 	if (status == 404 || status == 410)
 		return lost(p, part, c);

@@ -14,6 +14,7 @@
 #include "registry/call_state.h"
 #include "registry/location.h"
 #include "registry/push_state.h"
+#include "registry/there.h"
 #include "util/auto.h"
 #include "util/encode.h"
 #include "util/log.h"
@@ -108,6 +109,7 @@ static int ask_session(struct push *p, const char *query, const char *scope,
 				       .scope = scope,
 				       .object = p->o.name,
 				       .max_body_bytes = ANSWER_MAX,
+				       .creates = true,
 				       .missing_is_news = true,
 				       .silent = &p->out};
 
@@ -143,15 +145,17 @@ int push_open(struct push *p)
 static int mount_query(struct push *p, struct str *out)
 {
 	char digest[DIGEST_TEXT_MAX];
-	int r;
+	autofree char *from = NULL;
+	int r = there_repository(p->r, p->spec->from, &from);
 
 	digest_format(p->spec->digest, digest);
-	r = str_add(out, "?mount=");
+	if (r == 0)
+		r = str_add(out, "?mount=");
 	if (r == 0)
 		r = percent_encode(digest, "", out);
 	if (r == 0)
 		r = str_add(out, "&from=");
-	return r < 0 ? r : percent_encode(p->spec->from, "", out);
+	return r < 0 ? r : percent_encode(from, "", out);
 }
 
 int push_mount(struct push *p)
@@ -163,7 +167,7 @@ int push_mount(struct push *p)
 	int r;
 
 	if (p->r->cfg->allow &&
-	    !allow_exact(p->r->cfg->allow, p->r->host, p->spec->from))
+	    !allow_exact(p->r->cfg->allow, p->r->name, p->spec->from))
 		return PUSH_ON;
 	if (!scope || mount_query(p, &query) < 0)
 		return no_memory(p);

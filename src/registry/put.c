@@ -22,6 +22,7 @@
 
 #include "oci/manifest.h"
 #include "registry/call.h"
+#include "registry/fetch.h"
 #include "registry/host.h"
 #include "registry/look.h"
 #include "registry/put_shared.h"
@@ -144,6 +145,7 @@ static int ask(struct putting *p, enum verdict *ret)
 				       .body = p->p->bytes,
 				       .body_bytes = p->p->len,
 				       .once = true,
+				       .creates = true,
 				       .silent = &p->out};
 	struct call *c;
 	int e;
@@ -351,6 +353,8 @@ static int start(struct putting *p)
 	if (!mediatype_is_valid(p->p->mediatype))
 		return -EINVAL;
 	digest_format(p->p->digest, text);
+	if (ref)
+		fetch_outdate(p->r, p->p->repository, ref);
 	e = object_init(&p->o, p->p->repository, "manifests", ref ? ref : text);
 	if (e < 0)
 		return e;

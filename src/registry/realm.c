@@ -10,7 +10,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "config/allow.h"
 #include "http/url.h"
+#include "registry/jwt.h"
 #include "registry/redirect.h"
 #include "registry/token.h"
 #include "util/auto.h"
@@ -44,6 +46,7 @@ static const struct realm_pair {
 	{"registry.gitlab.com", "gitlab.com"},
 	{"*.pkg.dev", "*.pkg.dev"},
 	{"*.gcr.io", "gcr.io"},
+	{"lscr.io", "ghcr.io"},
 };
 
 /* The last n labels, NULL if there are fewer. */
@@ -108,8 +111,17 @@ static bool is_allowed(const char *registry, const char *realm,
 	return is_same_site(registry, realm) || is_pair(registry, realm);
 }
 
+static bool is_trusted(const struct url *realm, struct allow *allow)
+{
+	autostr name = {.max = URL_MAX};
+
+	return allow && url_place(realm, &name) == 0 &&
+	       allow_spells(allow, name.buf);
+}
+
 int token_judge_realm(const char *registry_url, const char *realm,
-		      enum http_peer peer, char **ret, const char **ret_why)
+		      enum http_peer peer, struct allow *allow, char **ret,
+		      const char **ret_why)
 {
 	struct url a = {.host = NULL}, b = {.host = NULL};
 	autofree char *absolute = NULL;
@@ -121,8 +133,10 @@ int token_judge_realm(const char *registry_url, const char *realm,
 	r = url_parse(registry_url, &a);
 	if (r == 0)
 		r = url_parse(absolute, &b);
-	if (r == 0 && !is_allowed(a.host, b.host, peer)) {
-		*ret_why = "is another site";
+	if (r == 0 && !is_allowed(a.host, b.host, peer) &&
+	    !is_trusted(&b, allow)) {
+		*ret_why = "is another site, which may be asked once its host "
+			   "is on the allow list by name (allow=)";
 		r = -EACCES;
 	}
 	url_done(&a);
@@ -218,6 +232,8 @@ int token_parse(const char *body, size_t len, char **ret, uint64_t *ret_life_s)
 		json_free(doc);
 		return -EBADMSG;
 	}
+	if (!json_find(doc, "expires_in"))
+		life = jwt_life_s(s);
 	if (json_opt_u64(doc, "expires_in", UINT64_MAX, &life, NULL) < 0 ||
 	    life < TOKEN_LIFE_MIN_S)
 		life = TOKEN_LIFE_MIN_S;

@@ -30,14 +30,16 @@ enum http_peer redirect_host_class(const char *host)
 	return http_peer_class(host);
 }
 
-static bool is_nearer(const char *host, enum http_peer peer)
+static bool is_nearer(const char *from, const char *host, enum http_peer peer)
 {
 	enum http_peer class = redirect_host_class(host);
 
-	/* Behind a proxy nobody knows where the registry is; still, what it
-	 * names on this machine is not what the proxy would reach. */
+	/* Behind a proxy nobody knows where a name is; then it is taken to be
+	 * far away, for the proxy may well be near. */
 	if (peer == HTTP_PEER_ANY)
-		peer = HTTP_PEER_PRIVATE;
+		peer = redirect_host_class(from);
+	if (peer == HTTP_PEER_ANY)
+		peer = HTTP_PEER_PUBLIC;
 	return class != HTTP_PEER_ANY && class < peer;
 }
 
@@ -61,7 +63,7 @@ int redirect_judge(const char *from, const char *to, enum http_peer peer,
 		why = "is no http or https URL";
 	else if (a.https && !b.https)
 		why = "leaves https";
-	else if (!url_same_origin(&a, &b) && is_nearer(b.host, peer))
+	else if (!url_same_origin(&a, &b) && is_nearer(a.host, b.host, peer))
 		why = "points into a nearer network";
 	r = -EACCES;
 	if (!why)

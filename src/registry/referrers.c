@@ -18,6 +18,7 @@
 #include "registry/fetch.h"
 #include "registry/host.h"
 #include "registry/object.h"
+#include "registry/there.h"
 #include "util/auto.h"
 #include "util/vec.h"
 
@@ -92,11 +93,13 @@ static int take_page(struct call *c, struct referrers *f)
 }
 
 /* Path and query of the next page, on the same list; NULL: there is none. */
-static int next_path(const struct call *c, const struct object *o, char **ret)
+static int next_path(struct registry *registry, const struct call *c,
+		     const struct object *o, char **ret)
 {
 	const char *value = call_header(c, "link", 0);
 	autofree char *link = NULL;
 	autofree char *absolute = NULL;
+	autofree char *path = NULL;
 	struct url u;
 	int r;
 
@@ -108,8 +111,9 @@ static int next_path(const struct call *c, const struct object *o, char **ret)
 		r = url_parse(absolute, &u);
 	if (r < 0)
 		return r == -ENOMEM ? r : 0;
-	if (strcmp(u.path, o->path) == 0 && u.query) {
-		*ret = str_printf("%s?%s", u.path, u.query);
+	r = here_path(registry, u.path, &path);
+	if (r == 0 && strcmp(path, o->path) == 0 && u.query) {
+		*ret = str_printf("%s?%s", path, u.query);
 		r = *ret ? 0 : -ENOMEM;
 	}
 	url_done(&u);
@@ -144,7 +148,7 @@ static int ask_pages(struct registry *r, const struct object *o,
 			e = call_fault(c, w);
 		if (e == 0 && page > 0)
 			e = call_broken(c, -EIO, "a later page is no index");
-		if (e == 1 && next_path(c, o, &next) < 0)
+		if (e == 1 && next_path(r, c, o, &next) < 0)
 			e = -ENOMEM;
 		if (next && strcmp(next, path) == 0) {
 			free(next);

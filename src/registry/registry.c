@@ -10,23 +10,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/endpoint.h"
 #include "oci/reference.h"
 #include "registry/call.h"
 #include "registry/fault_table.h"
 #include "registry/host.h"
 #include "registry/mirror.h"
+#include "registry/registries_private.h"
+#include "registry/there.h"
 #include "util/auto.h"
+#include "util/encode.h"
+#include "util/hash.h"
 #include "util/map.h"
 
 #define REGISTRIES_MAX 4096
 #define BROKEN_MS 5000
 #define PAUSE_MS 500
-
-struct registries {
-	struct registries_config cfg;
-	pthread_mutex_t lock; /* protects map */
-	struct map *map;      /* host -> struct registry */
-};
 
 void registry_free(void *p)
 {
@@ -45,8 +44,11 @@ void registry_free(void *p)
 		host_conf_done(&r->conf);
 	demand_done(&r->demand);
 	token_forget(r->login.token);
+	login_kept_done(&r->login_kept);
 	pthread_cond_destroy(&r->learned);
 	pthread_mutex_destroy(&r->lock);
+	free(r->name);
+	free(r->prefix);
 	free(r->host);
 	free(r);
 }
@@ -87,7 +89,9 @@ int registry_new(const struct registries_config *cfg, const char *host,
 	r->wire.pause_ms =
 		cfg->times.retry_base ? cfg->times.retry_base : PAUSE_MS;
 	r->host = strdup(host);
-	e = r->host ? origins_init(&r->wire.origins, cfg->hosts, broken_ms(cfg))
+	r->name = strdup(host);
+	e = r->host && r->name
+		    ? origins_init(&r->wire.origins, cfg->hosts, broken_ms(cfg))
 		    : -ENOMEM;
 	if (e == 0)
 		e = tokens_new(&r->tokens);
@@ -100,6 +104,25 @@ int registry_new(const struct registries_config *cfg, const char *host,
 	else
 		*ret = r;
 	return e;
+}
+
+/* Whoever asks it may not be told so by the allow list, which is about names in
+ * the tree. */
+static int make_top(struct registries *rs)
+{
+	const struct endpoint *e = NULL;
+	int r;
+
+	if (rs->cfg.hosts)
+		e = hosts_mirror(rs->cfg.hosts, &rs->path);
+	if (!e)
+		return 0;
+	r = registry_new(&rs->cfg, e->host, &rs->top);
+	if (r < 0)
+		return r;
+	rs->top->endpoint = e;
+	rs->top->stands_for = rs->top->name;
+	return 0;
 }
 
 int registries_new(const struct registries_config *cfg, struct registries **ret)
@@ -116,8 +139,12 @@ int registries_new(const struct registries_config *cfg, struct registries **ret)
 		return e;
 	}
 	pthread_mutex_init(&rs->lock, NULL);
-	*ret = rs;
-	return 0;
+	e = make_top(rs);
+	if (e < 0)
+		registries_free(rs);
+	else
+		*ret = rs;
+	return e;
 }
 
 void registries_free(struct registries *rs)
@@ -125,8 +152,41 @@ void registries_free(struct registries *rs)
 	if (!rs)
 		return;
 	map_free(rs->map, registry_free);
+	registry_free(rs->top);
+	string_list_done(&rs->mirrored);
 	pthread_mutex_destroy(&rs->lock);
 	free(rs);
+}
+
+/* One that is where hosts.h says. */
+static int seated_new(struct registries *rs, const char *name,
+		      struct registry **ret)
+{
+	struct seat seat = {.endpoint = NULL};
+	struct registry *r = NULL;
+	int e = 0;
+
+	if (rs->cfg.hosts)
+		e = hosts_seat(rs->cfg.hosts, name, &seat);
+	if (e == 0)
+		e = registry_new(&rs->cfg,
+				 seat.endpoint ? seat.endpoint->host : name,
+				 &r);
+	if (e == 0) {
+		free(r->name);
+		r->name = strdup(name);
+		r->endpoint = seat.endpoint;
+		r->prefix = steal(&seat.prefix);
+		r->top = rs->top;
+		if (!r->name) {
+			registry_free(r);
+			e = -ENOMEM;
+		}
+	}
+	seat_done(&seat);
+	if (e == 0)
+		*ret = r;
+	return e == -EINVAL ? -ENOENT : e;
 }
 
 int registries_get(struct registries *rs, const char *host,
@@ -145,7 +205,7 @@ int registries_get(struct registries *rs, const char *host,
 	if (!r) {
 		if (map_len(rs->map) >= REGISTRIES_MAX)
 			return -ENOMEM;
-		e = registry_new(&rs->cfg, name, &r);
+		e = seated_new(rs, name, &r);
 		if (e < 0)
 			return e;
 		e = map_put(rs->map, name, r, NULL);
@@ -172,20 +232,47 @@ int registries_list(struct registries *rs, struct string_list *ret)
 
 const char *registry_host(const struct registry *r)
 {
-	return r->host;
+	return r->name;
+}
+
+int registries_place(const struct registries *rs, const char *host, char **ret)
+{
+	*ret = rs->top ? str_printf("%s@%s%s%s", host, rs->top->host,
+				    *rs->path ? "/" : "", rs->path)
+		       : strdup(host);
+	return *ret ? 0 : -ENOMEM;
+}
+
+/* What one place has shown is not what another would. */
+static void add_place(const struct registry *r, char identity[17])
+{
+	uint8_t digest[HASH_MAX];
+	struct hash h;
+
+	hash_init(&h, HASH_SHA256);
+	hash_update(&h, identity, strlen(identity) + 1);
+	hash_update(&h, r->endpoint->host, strlen(r->endpoint->host) + 1);
+	hash_update(&h, r->endpoint->path, strlen(r->endpoint->path) + 1);
+	if (r->prefix)
+		hash_update(&h, r->prefix, strlen(r->prefix));
+	hash_final(&h, digest);
+	hex_encode(digest, 8, identity);
 }
 
 int registry_identity(struct registry *r, const char *repository, char out[17])
 {
 	struct credential c = {.kind = CREDENTIAL_NONE};
-	int e = 0;
+	autofree char *there = NULL;
+	int e = there_repository(r, repository, &there);
 
-	if (r->cfg->auth)
-		e = dockerauth_find(r->cfg->auth, r->host, repository, &c);
+	if (e == 0)
+		e = login_have(r, there, &c);
 	if (e < 0)
 		return e;
 	credential_identity(&c, out);
 	credential_done(&c);
+	if (r->endpoint)
+		add_place(r, out);
 	return 0;
 }
 

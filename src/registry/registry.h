@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "config/allow.h"
+#include "config/awscred.h"
 #include "config/dockerauth.h"
 #include "config/hosts.h"
 #include "config/options.h"
@@ -23,13 +24,15 @@
 struct registries_config {
 	struct http *http;
 	struct dockerauth *auth;
+	struct awscred *aws; /* or NULL */
 	struct hosts *hosts;
 	struct allow *allow;
 	struct fault_log *faults;
 	struct option_times times;
 	unsigned retries;
 	bool offline;
-	unsigned slots; /* parallel requests per host; 0: 8 */
+	bool create_repository; /* where a push finds none, see ecr.h */
+	unsigned slots;		/* parallel requests per host; 0: 8 */
 };
 
 struct registries;
@@ -44,9 +47,18 @@ int registries_get(struct registries *rs, const char *host,
 /* Hosts met so far, for `.registryfs/hosts`. */
 int registries_list(struct registries *rs, struct string_list *ret);
 
+/* A host's name, and which mirror for everything it is on, if there is one:
+ * "docker.io@registry.example.com/path".  What is left to be done for one such
+ * place is not to be done at another. */
+int registries_place(const struct registries *rs, const char *host, char **ret);
+/* With a mirror for everything: the hosts of which it has something, as far as
+ * it lists. */
+int registries_mirrored(struct registries *rs, struct wait *w,
+			struct string_list *ret);
+
 const char *registry_host(const struct registry *r);
-/* A key for what this mount's credential may see of a repository
- * (credential_identity); no network, may run a helper. */
+/* A key for what this mount's credential may see of a repository where that is;
+ * no network, may run a helper. */
 int registry_identity(struct registry *r, const char *repository, char out[17]);
 /* One page of text for people: what is known of the host.  No network. */
 int registry_print(struct registry *r, struct str *out);

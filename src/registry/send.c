@@ -41,10 +41,13 @@ static int conclude(struct call *c, struct wait *w)
 	if (r < 0)
 		return r;
 	c->status = c->x.head->status;
-	if (c->status < 200 || c->status > 299)
+	if (c->status < 200 || c->status > 299) {
 		call_read_refusal(c, w);
-	else
+		c->may_repeat |=
+			c->home && auth_ended(&c->auth, c->status, &c->out);
+	} else {
 		call_drain(c, w);
+	}
 	call_give_slot(c);
 	return 0;
 }

@@ -217,6 +217,7 @@ int fetch_blob(struct registry *r, const char *repository,
 	       const struct digest *d, uint64_t size_bytes, uint64_t off,
 	       uint64_t len, struct wait *w, struct fetch **ret)
 {
+	char digest[DIGEST_TEXT_MAX];
 	struct fetch *f;
 	int e;
 
@@ -230,7 +231,8 @@ int fetch_blob(struct registry *r, const char *repository,
 	f->size = size_bytes;
 	f->begin = f->pos = f->mark = off;
 	f->end = off + len;
-	e = round_begin(&f->round, r, repository, true);
+	digest_format(d, digest);
+	e = round_begin_for(&f->round, r, repository, digest);
 	if (e == 0)
 		e = open_answer(f, w);
 	if (e == 0 && f->pos == f->end)

@@ -22,11 +22,14 @@
 
 /*
  * May the registry at this URL name this realm?  Its own host, its registrable
- * domain, a known pair, or, if it is local itself, an address as local.
- * *ret is absolute.  -EACCES with the reason.
+ * domain, a known pair, if it is local itself an address as local, or a host
+ * whose very name is on the allow list (which may be NULL).  *ret is absolute.
+ * -EACCES with the reason.
  */
+struct allow;
 int token_judge_realm(const char *registry_url, const char *realm,
-		      enum http_peer peer, char **ret, const char **ret_why);
+		      enum http_peer peer, struct allow *allow, char **ret,
+		      const char **ret_why);
 /* The union of two blank-separated scope lists (either may be NULL), sorted.
  * -EFBIG. */
 int token_merge_scopes(const char *a, const char *b, char **ret);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Asking a token server (registries.md C.2, C.3): GET for everybody and for
- * passwords, POST for identity tokens, redirects on its own origin only. */
+/*
+ * Asking a token server (registries.md C.2, C.3): GET for everybody and for
+ * passwords, POST for identity tokens, redirects on its own origin only.  One
+ * that answers 404 is asked once more: GitLab's does so under load.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,27 +17,21 @@
 
 #define CLIENT_ID "registryfs"
 #define HOPS_MAX 3 /* on the token server's own origin */
-
-static int add_field(struct str *form, const char *name, const char *value)
-{
-	int r = str_addf(form, "%s%s=", form->len ? "&" : "", name);
-
-	return r < 0 ? r : percent_encode(value, "", form);
-}
+#define MISSED_PAUSE_MS 200
 
 /* POST, OAuth2: the only form that takes an identity token. */
 static int build_form(const struct token_want *want, struct str *form)
 {
-	int r = add_field(form, "grant_type", "refresh_token");
+	int r = form_add(form, "grant_type", "refresh_token");
 
 	if (r == 0 && want->service)
-		r = add_field(form, "service", want->service);
+		r = form_add(form, "service", want->service);
 	if (r == 0)
-		r = add_field(form, "client_id", CLIENT_ID);
+		r = form_add(form, "client_id", CLIENT_ID);
 	if (r == 0 && *want->scope)
-		r = add_field(form, "scope", want->scope);
+		r = form_add(form, "scope", want->scope);
 	if (r == 0)
-		r = add_field(form, "refresh_token", want->credential->secret);
+		r = form_add(form, "refresh_token", want->credential->secret);
 	return r;
 }
 
@@ -59,8 +56,19 @@ static int build_query(const struct token_want *want, char **url)
 	return r;
 }
 
+/* Azure's users have theirs as the password of nobody (registries.md D.5). */
+static bool is_identity_token(const struct credential *c)
+{
+	static const char nobody[] = "00000000-0000-0000-0000-000000000000";
+
+	return c->kind == CREDENTIAL_IDENTITY_TOKEN ||
+	       (c->kind == CREDENTIAL_BASIC && c->user &&
+		strcmp(c->user, nobody) == 0);
+}
+
 struct asking {
 	const struct token_want *want;
+	bool missed; /* it has answered 404 */
 	char *url;
 	struct str form;    /* secret */
 	struct lines lines; /* secret */
@@ -86,7 +94,7 @@ static int prepare(struct asking *a)
 	r = lines_add(&a->lines, "Accept", "application/json");
 	if (r < 0)
 		return r;
-	if (c->kind == CREDENTIAL_IDENTITY_TOKEN) {
+	if (is_identity_token(c)) {
 		r = build_form(a->want, &a->form);
 		if (r == 0)
 			r = lines_add(&a->lines, "Content-Type",
@@ -103,22 +111,9 @@ static int prepare(struct asking *a)
 static int check_transport(struct wire *wire, const struct asking *a,
 			   struct outcome *out)
 {
-	struct origin *origin;
-	struct url u;
-	int r;
-
-	if (a->want->credential->kind == CREDENTIAL_NONE ||
-	    str_prefix(a->want->realm, "https://"))
+	if (a->want->credential->kind == CREDENTIAL_NONE)
 		return 0;
-	r = url_parse(a->want->realm, &u);
-	if (r == 0) {
-		r = origins_get(&wire->origins, &u, &origin);
-		url_done(&u);
-	}
-	if (r == 0 && origin_plain_ok(origin))
-		return 0;
-	return outcome_set(out, -EACCES,
-			   "token server without TLS: no password sent");
+	return exchange_guard(wire, a->want->realm, out);
 }
 
 /* Redirects: on the same origin only, where the password already is. */
@@ -159,7 +154,7 @@ static int refusal(const struct asking *a, struct exchange *x, struct wait *w,
 	memcpy(said, out->text, sizeof(said));
 	outcome_set(out, out->error, "token server %s: %.400s",
 		    origin_name(x->origin), said);
-	switch (out->status) {
+	switch (is_oci && out->status == 404 ? 403 : out->status) {
 	case 400: /* invalid_grant */
 	case 401:
 	case 403:
@@ -203,7 +198,15 @@ static int read_answer(struct exchange *x, struct wait *w, char **ret,
 	return 0;
 }
 
-/* 1: redirected, ask again. */
+static int miss(struct asking *a, struct wait *w, struct outcome *out)
+{
+	int r = wait_sleep(w, MISSED_PAUSE_MS);
+
+	a->missed = true;
+	return r < 0 ? outcome_set(out, r, "no token in time") : 1;
+}
+
+/* 1: redirected, or to be asked once more. */
 static int ask_once(struct wire *wire, struct asking *a, struct wait *w,
 		    char **ret, uint64_t *ret_life_s, struct outcome *out)
 {
@@ -229,6 +232,8 @@ static int ask_once(struct wire *wire, struct asking *a, struct wait *w,
 	else if (status == 307 || status == 308 ||
 		 (!post && (status == 301 || status == 302 || status == 303)))
 		r = follow(a, &x, out) < 0 ? out->error : 1;
+	else if (status == 404 && !a->missed)
+		r = miss(a, w, out);
 	else
 		r = refusal(a, &x, w, out);
 	exchange_close(&x);

@@ -20,6 +20,7 @@
 #include "registry/fault_table.h"
 #include "registry/host.h"
 #include "registry/lines.h"
+#include "registry/login.h"
 #include "util/auto.h"
 #include "util/json.h"
 #include "util/metric.h"
@@ -63,10 +64,8 @@ int vendor_credential(struct registry *r, const char *area,
 		      struct credential *ret)
 {
 	struct credential c = {.kind = CREDENTIAL_NONE};
-	int e = 0;
+	int e = login_have(r, area, &c);
 
-	if (r->cfg->auth)
-		e = dockerauth_find(r->cfg->auth, r->host, area, &c);
 	if (e == -ENOMEM)
 		return e;
 	/* Public names can be listed without it. */
@@ -83,20 +82,9 @@ int vendor_credential(struct registry *r, const char *area,
 static int check_transport(struct registry *r, const struct vendor_ask *ask,
 			   struct outcome *out)
 {
-	struct origin *origin;
-	struct url u;
-	int e;
-
-	if ((!ask->value && !ask->body) || str_prefix(ask->url, "https://"))
+	if (!ask->value && !ask->body)
 		return 0;
-	e = url_parse(ask->url, &u);
-	if (e == 0) {
-		e = origins_get(&r->wire.origins, &u, &origin);
-		url_done(&u);
-	}
-	if (e == 0 && origin_plain_ok(origin))
-		return 0;
-	return outcome_set(out, -EACCES, "API without TLS: no password sent");
+	return exchange_guard(&r->wire, ask->url, out);
 }
 
 static int add_lines(const struct vendor_ask *ask, struct lines *l)

@@ -17,7 +17,7 @@ static void try_realm(const char *realm)
 	const char *why = NULL;
 	char *url = NULL;
 	int r = token_judge_realm("https://reg.good.test/v2/", realm,
-				  HTTP_PEER_PUBLIC, &url, &why);
+				  HTTP_PEER_PUBLIC, NULL, &url, &why);
 
 	if (r == 0) {
 		assert(str_prefix(url, "https://"));

@@ -255,12 +255,43 @@ static void test_ring(void **state)
 	fault_log_free(l);
 }
 
+/* Our own refusals have a share of the ring and push nothing else out. */
+static void test_own(void **state)
+{
+	struct str out = {.len = 0};
+	struct fault_log *l;
+	unsigned lines = 0;
+
+	assert_int_equal(fault_log_new(&l), 0);
+	put(l, "first", EIO);
+	for (int i = 0; i < 3 * FAULT_RING; i++) {
+		struct fault f = {.error = EPERM, .own = true};
+
+		snprintf(f.host, sizeof(f.host), "h%d", i);
+		fault_record(l, &f);
+		if (i == 100)
+			put(l, "second", EIO);
+	}
+	assert_int_equal(fault_log_print(l, &out), 0);
+	for (const char *p = out.buf; *p; p++)
+		lines += *p == '\n';
+	assert_int_equal(lines, FAULT_OWN + 2);
+	assert_non_null(strstr(out.buf, "/first: "));
+	assert_true(strstr(out.buf, "/first: ") < strstr(out.buf, "/second: "));
+	assert_true(strstr(out.buf, "/second: ") < strstr(out.buf, " h368/"));
+	assert_null(strstr(out.buf, " h367/"));
+	assert_true(strstr(out.buf, " h368/") < strstr(out.buf, " h383/"));
+	str_done(&out);
+	fault_log_free(l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_status), cmocka_unit_test(test_refusal),
 		cmocka_unit_test(test_fail),   cmocka_unit_test(test_body),
 		cmocka_unit_test(test_ring),   cmocka_unit_test(test_long_text),
+		cmocka_unit_test(test_own),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);

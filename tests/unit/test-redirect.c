@@ -49,7 +49,9 @@ static const struct {
 	{FROM, "https://93.184.216.34/a", HTTP_PEER_PUBLIC,
 	 "https://93.184.216.34/a"},
 	/* Nobody knows where the registry is. */
-	{FROM, "https://10.1.2.3/a", HTTP_PEER_ANY, "https://10.1.2.3/a"},
+	{FROM, "https://10.1.2.3/a", HTTP_PEER_ANY, NULL},
+	{"https://10.0.0.1/v2/", "https://10.1.2.3/a", HTTP_PEER_ANY,
+	 "https://10.1.2.3/a"},
 	{FROM, "https://127.0.0.1/a", HTTP_PEER_ANY, NULL},
 	{FROM, "https://169.254.169.254/a", HTTP_PEER_ANY, NULL},
 	{"http://127.0.0.1:5000/v2/", "http://127.0.0.1:5001/a",

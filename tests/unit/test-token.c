@@ -28,6 +28,8 @@ static const struct {
 	{"https://us-docker.pkg.dev/v2/",
 	 "https://europe-docker.pkg.dev/v2/token", HTTP_PEER_PUBLIC,
 	 "https://europe-docker.pkg.dev/v2/token"},
+	{"https://lscr.io/v2/", "https://ghcr.io/token", HTTP_PEER_PUBLIC,
+	 "https://ghcr.io/token"},
 	{"https://eu.gcr.io/v2/", "https://gcr.io/v2/token", HTTP_PEER_PUBLIC,
 	 "https://gcr.io/v2/token"},
 	/* Somebody else's. */
@@ -87,7 +89,7 @@ static void test_realm(void **state)
 		char *url = NULL;
 		int r = token_judge_realm(realm_rows[i].registry,
 					  realm_rows[i].realm,
-					  realm_rows[i].peer, &url, &why);
+					  realm_rows[i].peer, NULL, &url, &why);
 
 		if (realm_rows[i].result) {
 			assert_int_equal(r, 0);
@@ -105,8 +107,55 @@ static void test_realm(void **state)
 	const char *why = NULL;
 	char *url = NULL;
 	assert_int_equal(token_judge_realm("https://reg.test/v2/", long_realm,
-					   HTTP_PEER_PUBLIC, &url, &why),
+					   HTTP_PEER_PUBLIC, NULL, &url, &why),
 			 -EACCES);
+}
+
+/* A host that the user has named, and not by a pattern that fits it. */
+static void test_trusted_realm(void **state)
+{
+	static const struct {
+		const char *list;
+		bool trusted;
+	} rows[] = {
+		{"reg.good.com auth.else.org", true},
+		{"reg.good.com *.else.org", false},
+		{"reg.good.com *", false},
+		{"reg.good.com auth.else.org/team", false},
+		{"reg.good.com auth.else.org:8443", false},
+		{"reg.good.com else.org", false},
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct options o = {.source = NULL};
+		struct dockerauth *auth;
+		struct allow *allow;
+		const char *why = "";
+		char *list = strdup(rows[i].list), *rest = list, *url = NULL;
+		int r;
+
+		while (rest)
+			string_list_add(&o.allow, strsep(&rest, " "));
+		assert_int_equal(dockerauth_new(NULL, &auth), 0);
+		assert_int_equal(allow_new(&o, auth, &allow), 0);
+		r = token_judge_realm("https://reg.good.com/v2/",
+				      "https://auth.else.org/token",
+				      HTTP_PEER_PUBLIC, allow, &url, &why);
+		assert_int_equal(r, rows[i].trusted ? 0 : -EACCES);
+		if (r < 0)
+			assert_non_null(strstr(why, "allow="));
+		/* It is never a way to a nearer network, or out of TLS. */
+		assert_int_equal(token_judge_realm("https://reg.good.com/v2/",
+						   "http://auth.else.org/token",
+						   HTTP_PEER_PUBLIC, allow,
+						   &url, &why),
+				 -EACCES);
+		free(url);
+		free(list);
+		string_list_done(&o.allow);
+		allow_free(allow);
+		dockerauth_free(auth);
+	}
 }
 
 static void test_scopes(void **state)
@@ -137,6 +186,13 @@ static void test_scopes(void **state)
 	assert_int_equal(token_merge_scopes(wide, NULL, &s), -EFBIG);
 }
 
+/* Claims of tokens: iat or nbf 1000, exp 5500; exp only; and absurd ones. */
+#define BY_IAT "eyJh.eyJpYXQiOiAxMDAwLCAiZXhwIjogNTUwMH0.sig"
+#define BY_NBF "eyJh.eyJuYmYiOiAxMDAwLCAiZXhwIjogNTUwMH0.sig"
+#define NO_START "eyJh.eyJleHAiOiA1NTAwfQ.sig"
+#define BACKWARDS "eyJh.eyJpYXQiOiA1NTAwLCAiZXhwIjogMTAwMH0.sig"
+#define FOR_AGES "eyJh.eyJpYXQiOiAxLCAiZXhwIjogNTQ5NzU1ODEzODg4fQ.sig"
+
 static void test_parse(void **state)
 {
 	static const struct {
@@ -156,6 +212,15 @@ static void test_parse(void **state)
 		{"{\"token\":\"t\",\"issued_at\":\"1999-01-01T00:00:00Z\","
 		 "\"expires_in\":300}",
 		 "t", 300},
+		/* Some say it in the token only. */
+		{"{\"token\":\"" BY_IAT "\"}", BY_IAT, 4500},
+		{"{\"token\":\"" BY_NBF "\",\"expires_in\":300}", BY_NBF, 300},
+		{"{\"token\":\"" NO_START "\"}", NO_START, 60},
+		{"{\"token\":\"" BACKWARDS "\"}", BACKWARDS, 60},
+		{"{\"token\":\"" FOR_AGES "\"}", FOR_AGES, 86400},
+		{"{\"token\":\"a.e30.c\"}", "a.e30.c", 60},
+		{"{\"token\":\"a.W10.c\"}", "a.W10.c", 60},
+		{"{\"token\":\"a.b.c.d\"}", "a.b.c.d", 60},
 		{"{\"token\":\"a b\"}", NULL, 0},
 		{"{\"token\":\"a\\r\\nX: y\"}", NULL, 0},
 		{"{\"token\":7}", NULL, 0},
@@ -492,6 +557,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_realm),
+		cmocka_unit_test(test_trusted_realm),
 		cmocka_unit_test(test_scopes),
 		cmocka_unit_test(test_parse),
 		WITH(test_forms),

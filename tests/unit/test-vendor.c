@@ -336,7 +336,7 @@ static void test_rows(void **state)
 		{"x.azurecr.io", &catalog_acr},
 		{"azurecr.io.test", &catalog_v2},
 		{"111122223333.dkr.ecr.eu-west-1.amazonaws.com", &catalog_v2},
-		{"quay.io", &catalog_v2},
+		{"quay.io", &catalog_quay},
 		{"localhost:5000", &catalog_v2},
 	};
 	struct client *c = *state;
