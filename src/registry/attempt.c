@@ -23,6 +23,7 @@
 #include <strings.h>
 
 #include "registry/call_state.h"
+#include "registry/ecr.h"
 #include "registry/fault_table.h"
 #include "util/auto.h"
 
@@ -258,14 +259,31 @@ static int go(struct call *c, const struct call_spec *s, struct wait *w)
 	return r;
 }
 
+/* Amazon's answer to a password that never was one. */
+static bool has_no_password(const struct call *c)
+{
+	return c->status == 400 && c->r->ecr && c->auth.sent &&
+	       !c->auth.token && !c->out.has_body;
+}
+
 /* STEP_AGAIN: what was refused may be granted now. */
-static int mend(struct call *c, const struct call_spec *s)
+static int mend(struct call *c, const struct call_spec *s, struct wait *w)
 {
 	if (s->upload || !c->home || c->status < 400)
 		return STEP_DONE;
 	if (auth_ended(&c->auth, c->status, &c->out))
 		return STEP_AGAIN;
-	return STEP_DONE;
+	if (has_no_password(c)) {
+		if (auth_other(&c->auth, w, true))
+			return STEP_AGAIN;
+		fault_copy(c->out.code, sizeof(c->out.code), "UNAUTHORIZED");
+		fault_copy(c->out.text, sizeof(c->out.text),
+			   "does not accept the credential");
+	}
+	if (!s->creates || c->status != 404 ||
+	    strcasecmp(c->out.code, "NAME_UNKNOWN") != 0)
+		return STEP_DONE;
+	return ecr_make_repository(c->r, s->repository, ++c->made, w, &c->out);
 }
 
 int call_attempt(struct call *c, const struct call_spec *s, struct wait *w)
@@ -277,7 +295,7 @@ int call_attempt(struct call *c, const struct call_spec *s, struct wait *w)
 	c->is_oci = false;
 	c->auth.rounds = 0;
 	r = go(c, s, w);
-	while (r == 0 && (r = mend(c, s)) == STEP_AGAIN) {
+	while (r == 0 && (r = mend(c, s, w)) == STEP_AGAIN) {
 		call_hang_up(c);
 		memset(&c->out, 0, sizeof(c->out));
 		c->is_oci = false;

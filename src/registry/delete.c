@@ -12,6 +12,8 @@
 #include "oci/mediatype.h"
 #include "oci/reference.h"
 #include "registry/call.h"
+#include "registry/ecr.h"
+#include "registry/fetch.h"
 #include "registry/host.h"
 #include "registry/object.h"
 #include "registry/put.h"
@@ -42,6 +44,8 @@ static int start(struct deletion *d, const char *kind, const char *reference)
 {
 	int e = object_init(&d->o, d->repository, kind, reference);
 
+	if (e == 0)
+		fetch_outdate(d->r, d->repository, reference);
 	return e < 0 ? e : object_want(&d->o, d->repository, "pull,delete");
 }
 
@@ -70,6 +74,21 @@ static void forget_places(const struct deletion *d)
 	}
 }
 
+/* Not offered; a vendor's API may do it.  1: it does not either. */
+static int ask_vendor(const struct deletion *d, struct call *c, const char *tag,
+		      const char *digest, struct wait *w)
+{
+	struct outcome out;
+	int e = ecr_remove(d->r, d->repository, tag, digest, w, &out);
+
+	if (e == -EOPNOTSUPP)
+		return 1;
+	if (e == 0)
+		return 0;
+	return e == -EINTR || e == -ENOMEM ? e
+					   : call_broken(c, e, "%s", out.text);
+}
+
 static int delete_digest(struct registry *r, const char *repository,
 			 const char *kind, const struct digest *digest,
 			 struct wait *w)
@@ -85,9 +104,14 @@ static int delete_digest(struct registry *r, const char *repository,
 		e = ask(&d, "DELETE", w, &c);
 	if (e == 0) {
 		e = judge(c, w);
-		if (e < 0)
+		if (e < 0 && call_status(c) == 405 &&
+		    strcmp(kind, "manifests") == 0)
+			e = ask_vendor(&d, c, NULL, text, w);
+		else if (e < 0)
+			e = 1;
+		if (e == 1)
 			e = call_fault(c, w);
-		else
+		else if (e == 0)
 			forget_places(&d);
 		call_close(c);
 	}
@@ -148,12 +172,15 @@ int delete_tag(struct registry *r, const char *repository, const char *tag,
 		e = ask(&d, "DELETE", w, &c);
 	if (e == 0) {
 		e = judge(c, w);
-		if (e < 0 && wants_digest(c))
-			e = call_broken(c, -EPERM,
-					"it deletes by digest only, which "
-					"would take other tags along (%s)",
-					call_outcome(c)->code);
-		else if (e < 0)
+		if (e < 0 && wants_digest(c)) {
+			e = ask_vendor(&d, c, tag, NULL, w);
+			if (e == 1)
+				e = call_broken(c, -EPERM,
+						"it deletes by digest only, "
+						"which would take other tags "
+						"along (%s)",
+						call_outcome(c)->code);
+		} else if (e < 0)
 			e = call_fault(c, w);
 		else if (call_status(c) == 404)
 			e = check_gone(&d, c, w);

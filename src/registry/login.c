@@ -20,7 +20,7 @@
 
 #define EARLY_MAX_MS 300000
 
-static const struct login_row *const rows[] = {&login_azure};
+static const struct login_row *const rows[] = {&login_azure, &login_ecr};
 
 void login_kept_done(struct login_kept *k)
 {

@@ -33,7 +33,7 @@ struct login_row {
 		   struct outcome *out);
 };
 
-extern const struct login_row login_azure;
+extern const struct login_row login_azure, login_ecr;
 
 /* May wait for the vendor.  Kind NONE: there is none. */
 int login_find(struct registry *r, const char *repository, struct wait *w,

@@ -13,6 +13,7 @@
 #include "config/endpoint.h"
 #include "oci/reference.h"
 #include "registry/call.h"
+#include "registry/ecr.h"
 #include "registry/fault_table.h"
 #include "registry/host.h"
 #include "registry/mirror.h"
@@ -45,6 +46,7 @@ void registry_free(void *p)
 	demand_done(&r->demand);
 	token_forget(r->login.token);
 	login_kept_done(&r->login_kept);
+	ecr_free(r->ecr);
 	pthread_cond_destroy(&r->learned);
 	pthread_mutex_destroy(&r->lock);
 	free(r->name);
@@ -93,6 +95,8 @@ int registry_new(const struct registries_config *cfg, const char *host,
 	e = r->host && r->name
 		    ? origins_init(&r->wire.origins, cfg->hosts, broken_ms(cfg))
 		    : -ENOMEM;
+	if (e == 0)
+		e = ecr_new(host, &r->ecr);
 	if (e == 0)
 		e = tokens_new(&r->tokens);
 	if (e == 0)
