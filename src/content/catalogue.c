@@ -107,7 +107,7 @@ int catalogue_add(struct catalogue *t, const char *name)
 	folder = str_suffix(path, "/");
 	if (folder)
 		path[strlen(path) - 1] = '\0';
-	if (content_allowed(t->content, t->host, path) < 0)
+	if (!content_may(t->content, t->host, path))
 		return 0;
 	r = node_make(t, path, strlen(path), &n);
 	if (r == 0 && folder)

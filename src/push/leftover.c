@@ -41,11 +41,16 @@ static int add_session(void *arg, const char *host, const char *repository,
 {
 	struct leftovers *ls = arg;
 	struct leftover l;
-	int r = -ENOMEM;
+	char *name;
+	int r;
 
 	if (ls->left.len >= LEFTOVERS_MAX)
 		return 0;
-	l = (struct leftover){strdup(host), strdup(repository), strdup(url)};
+	r = outbox_host_of(ls->outbox, host, &name);
+	if (r < 0) /* another mirror's: it lets it expire by itself */
+		return r == -EREMCHG ? 0 : r;
+	l = (struct leftover){name, strdup(repository), strdup(url)};
+	r = -ENOMEM;
 	if (l.host && l.repository && l.url)
 		r = vec_push(&ls->left, l);
 	if (r < 0)

@@ -58,3 +58,6 @@ void outbox_changed(struct outbox *o, struct repo *r, const char *name);
 int outbox_fault(struct outbox *o, struct repo *r, const char *object,
 		 int error, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
+/* The host of what the journal has; -EREMCHG: it was for another mirror for
+ * everything than there is now. */
+int outbox_host_of(struct outbox *o, const char *place, char **ret);

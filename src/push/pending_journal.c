@@ -55,6 +55,26 @@ static void supersede_elders(struct pendings *p, const struct pending *than)
 	}
 }
 
+/* One that was written with another mirror for everything stays where it is
+ * until that one is back. */
+static int settle(struct pending *e)
+{
+	autofree char *host = NULL;
+	int r = outbox_host_of(e->pendings->outbox, e->host, &host);
+
+	if (r == 0) {
+		free(e->host);
+		e->host = steal(&host);
+		return 0;
+	}
+	if (r != -EREMCHG)
+		return r;
+	free(e->text);
+	e->text = strdup("was written with another mirror= than this mount's");
+	e->error = -r;
+	return e->text ? r : -ENOMEM;
+}
+
 static int load_one(void *arg, const struct journal_image *i)
 {
 	struct pendings *p = arg;
@@ -64,9 +84,15 @@ static int load_one(void *arg, const struct journal_image *i)
 	r = pending_from_image(p, i, &e);
 	if (r < 0)
 		return r;
+	r = settle(e);
+	if (r < 0 && r != -EREMCHG) {
+		pending_free(e);
+		return r;
+	}
 	autolock(&p->lock);
 	supersede_elders(p, e);
-	pending_make_due(e);
+	if (r == 0)
+		pending_make_due(e);
 	r = pending_enlist(p, e);
 	if (r < 0)
 		pending_unref(e);
@@ -95,6 +121,7 @@ int pending_insert(struct pendings *p, const struct publication *pub,
 	};
 	const size_t len = docs ? docs->len : 0;
 	autofree struct journal_document *v = calloc(len + 1, sizeof(*v));
+	autofree char *place = NULL;
 	struct pending *e;
 	int r;
 
@@ -110,7 +137,10 @@ int pending_insert(struct pendings *p, const struct publication *pub,
 	if (r < 0)
 		return r;
 	e->from = pub->from ? repo_ref(pub->from) : NULL;
-	r = journal_add(p->outbox->journal, &i, v, len, &e->id);
+	r = content_place(p->outbox->content, i.host, &place);
+	i.host = place;
+	if (r == 0)
+		r = journal_add(p->outbox->journal, &i, v, len, &e->id);
 	if (r < 0)
 		pending_free(e);
 	else

@@ -54,6 +54,8 @@ static int ask_past(const struct publication *pub, struct wait *w,
 	*ret = (struct pending_past){.before = JOURNAL_BEFORE_UNKNOWN};
 	if (digest_parse(pub->name, &d) == 0)
 		return 0;
+	fetch_outdate(repo_registry(pub->repo), repo_name(pub->repo),
+		      pub->name);
 	r = fetch_resolve(repo_registry(pub->repo), repo_name(pub->repo),
 			  pub->name, w, &now);
 	manifest_free(now.manifest);

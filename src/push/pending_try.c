@@ -205,6 +205,7 @@ static int check_name(const struct attempt *a, struct wait *w)
 
 	if (digest_parse(e->name, &d) == 0)
 		return 0;
+	fetch_outdate(repo_registry(a->repo), e->repository, e->name);
 	r = fetch_resolve(repo_registry(a->repo), e->repository, e->name, w,
 			  &now);
 	manifest_free(now.manifest);

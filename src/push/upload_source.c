@@ -85,13 +85,16 @@ static void on_session(void *arg, const char *url)
 {
 	struct attempt *a = arg;
 	struct journal *j = a->s->uploads->outbox->journal;
+	autofree char *place = NULL;
 
 	if (a->session_open)
 		journal_session_over(j, a->session);
 	a->session_open = false;
 	if (url &&
-	    journal_session_open(j, repo_host(a->s->repo),
-				 repo_name(a->s->repo), url, &a->session) == 0)
+	    content_place(repo_content(a->s->repo), repo_host(a->s->repo),
+			  &place) == 0 &&
+	    journal_session_open(j, place, repo_name(a->s->repo), url,
+				 &a->session) == 0)
 		a->session_open = true;
 }
 

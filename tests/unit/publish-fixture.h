@@ -150,6 +150,14 @@ int resolve_peek(struct repo *r, const char *tag, struct resolved *ret)
 	return -ENOENT;
 }
 
+void fetch_outdate(struct registry *r, const char *repository,
+		   const char *reference)
+{
+	(void)r;
+	(void)repository;
+	(void)reference;
+}
+
 int fetch_resolve(struct registry *registry, const char *repository,
 		  const char *tag, struct wait *w, struct fetch_resolved *ret)
 {

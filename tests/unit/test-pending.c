@@ -116,8 +116,7 @@ static void test_crash(void **state)
 	assert_int_equal(pendings_start(world.outbox.pendings), 0);
 	assert_int_equal(pending_count(), 1);
 	wait_noted("BEGIN team/app", 4);
-	while (!strstr(print(ENTRY), text_of(&img.layers[1].digest)))
-		usleep(1000);
+	wait_said(ENTRY, text_of(&img.layers[1].digest));
 	assert_false(has_tag("1.5"));
 	restart();
 	blob_there(app, LAYER, "layer 1");
@@ -138,8 +137,7 @@ static void test_not_allowed(void **state)
 	restart();
 	world.open_error = -EPERM;
 	assert_int_equal(pendings_start(world.outbox.pendings), 0);
-	while (!strstr(print(ENTRY), strerror(EPERM)))
-		usleep(1000);
+	wait_said(ENTRY, strerror(EPERM));
 	assert_int_equal(pending_count(), 1);
 	assert_int_equal(noted("GET"), 0);
 	/* The next run still has it, and what was wrong: that it is offline is

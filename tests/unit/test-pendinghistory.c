@@ -304,8 +304,7 @@ static void test_changed(void **state)
 			wait_count(0);
 			assert_tag("1.5", &img.root.digest);
 		} else {
-			while (!strstr(print(ENTRY), "error: "))
-				usleep(1000);
+			wait_said(ENTRY, "error: ");
 			assert_int_equal(noted("PUT team/app 1.5"), 0);
 			if (!rows[i].head_error_now)
 				assert_non_null(
@@ -373,8 +372,7 @@ static void test_damaged(void **state)
 	restart();
 	blobs_there();
 	assert_int_equal(pendings_start(world.outbox.pendings), 0);
-	while (!strstr(print(ENTRY), "missing: "))
-		usleep(1000);
+	wait_said(ENTRY, "missing: ");
 	assert_non_null(strstr(print(ENTRY), text_of(&img.child.digest)));
 	assert_int_equal(pending_poke(&world.outbox, app, &img.child.digest,
 				      world.hand[0], &w),
