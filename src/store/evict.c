@@ -171,34 +171,68 @@ static void evict_chunks(struct chunks *c, uint64_t target, uint64_t now_ms,
 		continue;
 }
 
-/* Least recently used first; all with a user (us) more. */
-static void evict_open(struct store *s, uint64_t target, uint64_t now_ms,
-		       bool force)
-{
-	VEC(struct chunks *) list = {0};
-	bool punch;
+struct open_blobs {
+	VEC(struct chunks *) list;
+};
 
-	pthread_mutex_lock(&s->lock);
+/* Least recently used first; all with a user (us) more. */
+static void hold_open(struct store *s, struct open_blobs *ret)
+{
+	autolock(&s->lock);
+
 	list_for(node, &s->open) {
 		struct chunks *c = container_of(node, struct chunks, node);
 
 		if (c->file_bytes == 0 || c->resetting)
 			continue;
-		if (vec_push(&list, c) < 0)
+		if (vec_push(&ret->list, c) < 0)
 			break;
 		chunk_ref(c);
 	}
+}
+
+static void let_go(struct store *s, struct open_blobs *o)
+{
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < o->list.len; i++)
+		chunk_unref(o->list.v[i]);
+	pthread_mutex_unlock(&s->lock);
+	vec_done(&o->list);
+}
+
+static void evict_open(struct store *s, uint64_t target, uint64_t now_ms,
+		       bool force)
+{
+	struct open_blobs o = {{0}};
+	bool punch;
+
+	hold_open(s, &o);
+	pthread_mutex_lock(&s->lock);
 	punch = !s->no_punch;
 	pthread_mutex_unlock(&s->lock);
-	for (size_t i = 0; i < list.len && above(s, target); i++)
-		evict_idle(list.v[i], now_ms, force);
-	for (size_t i = 0; i < list.len && punch && above(s, target); i++)
-		evict_chunks(list.v[i], target, now_ms, force);
+	for (size_t i = 0; i < o.list.len && above(s, target); i++)
+		evict_idle(o.list.v[i], now_ms, force);
+	for (size_t i = 0; i < o.list.len && punch && above(s, target); i++)
+		evict_chunks(o.list.v[i], target, now_ms, force);
+	let_go(s, &o);
+}
+
+uint64_t evict_unused(struct store *s)
+{
+	struct open_blobs o = {{0}};
+	uint64_t before;
+
+	autolock(&s->maintenance);
 	pthread_mutex_lock(&s->lock);
-	for (size_t i = 0; i < list.len; i++)
-		chunk_unref(list.v[i]);
+	before = s->bytes;
 	pthread_mutex_unlock(&s->lock);
-	vec_done(&list);
+	evict_closed(s, 0);
+	hold_open(s, &o);
+	for (size_t i = 0; i < o.list.len; i++)
+		evict_idle(o.list.v[i], 0, true);
+	let_go(s, &o);
+	autolock(&s->lock);
+	return before > s->bytes ? before - s->bytes : 0;
 }
 
 uint64_t evict_to(struct store *s, uint64_t target_bytes, uint64_t now_ms,

@@ -57,6 +57,24 @@ int rows_prune(struct store *s, int64_t wall)
 	return row_result(db_end(s->db, r));
 }
 
+int rows_clear(struct store *s)
+{
+	autodb(s->db);
+	int r = db_begin(s->db);
+
+	if (r < 0)
+		return r;
+	r = db_exec(s->db, "DELETE FROM document");
+	if (r == 0)
+		r = db_exec(s->db, "DELETE FROM list");
+	if (r == 0)
+		r = db_exec(s->db, "DELETE FROM tag");
+	r = db_end(s->db, r);
+	if (r == 0)
+		db_vacuum(s->db);
+	return row_result(r);
+}
+
 static int count(struct db *db, const char *sql, uint64_t *ret)
 {
 	autoquery q = query_start(db, sql);

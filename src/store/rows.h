@@ -21,6 +21,11 @@ int document_put(struct store *s, const struct digest *d, const char *mediatype,
 int document_get(struct store *s, const struct digest *d, char **ret_mediatype,
 		 char **ret, size_t *ret_len);
 
+/* The digests of all, oldest first.  Stops on non-zero and returns it; must not
+ * call the store. */
+typedef int (*document_each_fn)(void *arg, const struct digest *d);
+int document_each(struct store *s, document_each_fn each, void *arg);
+
 /* --- tags: what a tag named when it was last asked --- */
 struct tag_row {
 	struct digest digest;

@@ -75,7 +75,8 @@ static char *copy_bytes(const void *bytes, size_t len)
 
 	if (!copy)
 		return NULL;
-	memcpy(copy, bytes, len);
+	if (len > 0) /* SQLite has no pointer to nothing */
+		memcpy(copy, bytes, len);
 	copy[len] = '\0';
 	return copy;
 }
@@ -129,6 +130,24 @@ int document_get(struct store *s, const struct digest *d, char **ret_mediatype,
 	log_warning("cached document %s is damaged: forgotten", name);
 	r = forget_document(s->db, d);
 	return r < 0 ? row_result(r) : -ENOENT;
+}
+
+int document_each(struct store *s, document_each_fn each, void *arg)
+{
+	autodb(s->db);
+	autoquery q =
+		query_start(s->db, "SELECT digest FROM document ORDER BY wall");
+	struct digest d;
+	int r;
+
+	while ((r = query_next(&q)) > 0) {
+		if (row_get_digest(&q, 0, &d) < 0)
+			continue;
+		r = each(arg, &d);
+		if (r != 0)
+			return r;
+	}
+	return row_result(r);
 }
 
 static int put_list(struct db *db, const char *key, const void *bytes,

@@ -40,6 +40,23 @@ struct store_stats {
 	uint64_t trees, tree_bytes; /* kept; not part of bytes */
 };
 int store_stats(struct store *s, struct store_stats *ret);
+
+/* --- forgetting, at somebody's word --- */
+
+struct digest;
+/* Of a blob, in files. */
+uint64_t store_blob_bytes(struct store *s, const struct digest *d);
+/* Its bytes; whoever reads it has them fetched again.  How many there were. */
+uint64_t store_forget_blob(struct store *s, const struct digest *d);
+/* Trees of these digests, also those in use: they are read on.  Adds to both.
+ */
+typedef bool (*store_which_fn)(void *arg, const struct digest *d);
+int store_forget_trees(struct store *s, store_which_fn which, void *arg,
+		       uint64_t *trees, uint64_t *bytes);
+/* All that is not in use and can be had again, but the names of what was seen.
+ * How many bytes that were. */
+int store_prune(struct store *s, uint64_t *ret_bytes);
+
 /* Blob data goes to a disk with room left (else to a small ring in memory). */
 bool store_has_disk(struct store *s);
 /* Bytes of blob data that it can hold as things stand: what its size and the

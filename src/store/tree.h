@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "oci/digest.h"
 #include "store/store.h"
 #include "util/str.h"
 
@@ -100,6 +101,8 @@ void tree_close(struct tree *t); /* NULL is fine */
 /* Is a sealed one kept on disk?  No I/O but a stat. */
 bool tree_kept(struct store *s, const char *key);
 void tree_forget(struct store *s, const char *key);
+/* Of a key KIND-ALG-HEX, perhaps with more behind it; -EINVAL. */
+int tree_key_digest(const char *key, struct digest *ret);
 uint64_t tree_bytes(struct tree *t); /* of the database */
 
 /* --- building --- */

@@ -101,7 +101,9 @@ int treefile_make(struct store *s, const char *key, int *ret_fd,
 			 TEMP_KEY_MAX, key, (int)getpid(), serial++);
 		format_path(name, path);
 		fd = fd_openat(s->dirfd, path, O_RDWR | O_CREAT | O_EXCL, 0600);
-		if (fd == -ENOENT && mkdirat(s->dirfd, TREES, 0700) == 0)
+		/* Two may find it missing at once. */
+		if (fd == -ENOENT &&
+		    (mkdirat(s->dirfd, TREES, 0700) == 0 || errno == EEXIST))
 			continue;
 		if (fd != -EEXIST)
 			break;
@@ -366,6 +368,21 @@ void treefile_evict(struct store *s, uint64_t need_bytes)
 		if (!k->open)
 			(void)storedir_free(s, &free_bytes);
 	}
+}
+
+int treefile_each(struct store *s, treefile_each_fn each, void *arg)
+{
+	autokept list = {0};
+	int r = list_kept(s, &list);
+
+	if (r == -ENOMEM)
+		return r;
+	r = 0;
+	mark_open(s, &list);
+	for (size_t i = 0; i < list.all.len && r == 0; i++)
+		r = each(arg, list.all.v[i].key, list.all.v[i].bytes,
+			 list.all.v[i].open);
+	return r;
 }
 
 void treefile_stats(struct store *s, uint64_t *ret_trees, uint64_t *ret_bytes)
