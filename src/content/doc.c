@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "content/context.h"
+#include "content/remember.h"
 #include "registry/fetch.h"
 #include "store/rows.h"
 #include "util/auto.h"
@@ -230,6 +231,10 @@ int doc_fetch_descriptor(struct repo *r, const struct descriptor *d,
 	int e;
 
 	e = doc_fetch(r, &d->digest, w, &doc);
+	if (e == -ENOENT)
+		remember_absent(r, &d->digest);
+	if (e == -ENETDOWN && recall_absent(r, &d->digest))
+		return -ENOENT;
 	if (e < 0)
 		return e;
 	m = doc_manifest(doc);

@@ -15,6 +15,7 @@
 #include "content/context.h"
 #include "content/doc.h"
 #include "content/layernote.h"
+#include "content/remember.h"
 #include "content/walk.h"
 #include "registry/referrers.h"
 #include "util/auto.h"
@@ -403,21 +404,37 @@ static uint64_t referrers_epoch(struct repo *r)
 	return r->referrers_epoch;
 }
 
+static int ask_referrers(struct image *i, struct wait *w,
+			 struct referrers_list *l)
+{
+	struct content *c = i->repo->content;
+	int r;
+
+	if (c->options->offline) {
+		r = recall_referrers(i->repo, &i->digest, &l->v, &l->len);
+		if (r != -ENOENT)
+			return r;
+	}
+	r = gate_enter(&c->gate, i->repo->host);
+	if (r < 0)
+		return r;
+	r = referrers_fetch(i->repo->registry, i->repo->name, &i->digest, w,
+			    &l->v, &l->len);
+	gate_leave(&c->gate, i->repo->host);
+	if (r == 0)
+		remember_referrers(i->repo, &i->digest, l->v, l->len);
+	return r;
+}
+
 static int image_fetch_referrers(struct image *i, uint64_t epoch,
 				 struct wait *w)
 {
-	struct content *c = i->repo->content;
 	struct referrers_list *l = calloc(1, sizeof(*l));
 	int r;
 
 	if (!l)
 		return -ENOMEM;
-	r = gate_enter(&c->gate, i->repo->host);
-	if (r == 0) {
-		r = referrers_fetch(i->repo->registry, i->repo->name,
-				    &i->digest, w, &l->v, &l->len);
-		gate_leave(&c->gate, i->repo->host);
-	}
+	r = ask_referrers(i, w, l);
 	if (r < 0) {
 		free(l);
 		return r;

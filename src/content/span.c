@@ -107,9 +107,9 @@ static void span_free(struct span *sp)
 }
 
 /* Lock held: as far as there is something that nobody uses. */
-static void trim(struct spans *s)
+static void trim_to(struct spans *s, uint64_t max_bytes)
 {
-	while (s->bytes > s->max_bytes && !list_empty(&s->idle)) {
+	while (s->bytes > max_bytes && !list_empty(&s->idle)) {
 		struct span *sp = container_of(s->idle.next, struct span, node);
 
 		list_del(&sp->node);
@@ -119,12 +119,22 @@ static void trim(struct spans *s)
 	}
 }
 
+static void trim(struct spans *s)
+{
+	trim_to(s, s->max_bytes);
+}
+
+void spans_forget(struct spans *s)
+{
+	autolock(&s->lock);
+	trim_to(s, 0);
+}
+
 void spans_free(struct spans *s)
 {
 	if (!s)
 		return;
-	s->max_bytes = 0;
-	trim(s);
+	trim_to(s, 0);
 	spools_free(s->spools);
 	map_free(s->table, NULL);
 	pthread_cond_destroy(&s->changed);

@@ -19,6 +19,8 @@ struct spools;
 
 int spans_new(uint64_t max_bytes, struct spans **ret);
 void spans_free(struct spans *s);
+/* All that nobody uses now. */
+void spans_forget(struct spans *s);
 /* Of what is spooled; see spool.h. */
 struct spools *spans_spools(struct spans *s);
 /* A number that nobody else has: to begin keys with. */

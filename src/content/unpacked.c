@@ -335,25 +335,6 @@ static int about_layer(const struct look *l, struct str *out)
 	return r;
 }
 
-int unpacked_about(struct unpacked *u, struct wait *w, struct str *out)
-{
-	struct look l;
-	int r;
-
-	r = unpacked_look(u, true, w, &l);
-	if (r < 0)
-		return r;
-	if (l.index)
-		r = about_layer(&l, out);
-	else
-		r = str_addf(out, "layers: %zu\n", l.rootfs->layers_len);
-	if (r == 0)
-		r = str_addf(out, "index bytes: %llu\n",
-			     (unsigned long long)tree_bytes(l.tree));
-	look_done(&l);
-	return r;
-}
-
 /* --- what is kept --- */
 
 static bool layer_kept(struct repo *r, const struct digest *d)
@@ -374,23 +355,53 @@ static bool rootfs_kept(struct repo *r, const struct digest *d)
 	return key && tree_kept(r->content->store, key);
 }
 
-bool unpacked_at_hand(struct unpacked *u)
+/* On disk: of a root file system, by the manifest of the platform. */
+static bool is_kept(struct unpacked *u)
 {
-	struct build *b = NULL;
 	struct digest d = u->digest;
 
 	{
 		autolock(&u->lock);
-		if (u->rootfs) {
-			b = &u->rootfs->build;
+		if (u->rootfs)
 			d = u->rootfs->digest;
-		} else if (u->index) {
+	}
+	return u->image ? rootfs_kept(u->repo, &d) : layer_kept(u->repo, &d);
+}
+
+int unpacked_about(struct unpacked *u, struct wait *w, struct str *out)
+{
+	struct look l;
+	int r;
+
+	r = unpacked_look(u, true, w, &l);
+	if (r < 0)
+		return r;
+	if (l.index)
+		r = about_layer(&l, out);
+	else
+		r = str_addf(out, "layers: %zu\n", l.rootfs->layers_len);
+	if (r == 0)
+		r = str_addf(out, "index bytes: %llu\nkept: %s\n",
+			     (unsigned long long)tree_bytes(l.tree),
+			     is_kept(u) ? "yes" : "no");
+	look_done(&l);
+	return r;
+}
+
+bool unpacked_at_hand(struct unpacked *u)
+{
+	struct build *b = NULL;
+
+	{
+		autolock(&u->lock);
+		if (u->rootfs)
+			b = &u->rootfs->build;
+		else if (u->index)
 			b = &u->index->build;
-		}
 		if (b && build_state(b) != BUILD_IDLE)
 			return true;
 	}
-	return u->image ? rootfs_kept(u->repo, &d) : layer_kept(u->repo, &d);
+	return is_kept(u);
 }
 
 int unpacked_known(struct repo *r, bool rootfs, struct string_list *ret)

@@ -13,6 +13,7 @@
 #include "content/blob.h"
 #include "content/context.h"
 #include "content/doc.h"
+#include "content/remember.h"
 #include "util/auto.h"
 
 #define IMAGE_ENTRIES_MAX 20000
@@ -68,6 +69,21 @@ static int walk_add(struct walk *k, const struct digest *d, uint64_t size,
 	return vec_push(&k->parts.entries, e);
 }
 
+/* For who wonders why the image has a layer less. */
+static void tell_foreign(const struct walk *k, const struct descriptor *d)
+{
+	const struct repo *repo = k->repo;
+	char digest[DIGEST_TEXT_MAX];
+	autofree char *object = NULL;
+
+	digest_format(&d->digest, digest);
+	object = str_printf("%s/_blobs/%s", repo->name, digest);
+	content_fault(repo->content, repo->host, object ? object : digest,
+		      ENOENT,
+		      "a foreign layer that the registry does not have; its "
+		      "urls are not followed");
+}
+
 /* A layer: one whose size only the registry knows, or that may be absent by
  * right (foreign layers are usually not pushed), is asked for. */
 static int walk_layer(struct walk *k, const struct descriptor *d)
@@ -82,6 +98,11 @@ static int walk_layer(struct walk *k, const struct descriptor *d)
 	    mediatype_class(d->mediatype) == MEDIATYPE_FOREIGN) {
 		r = blob_find(k->repo, &d->digest, k->wait, &size);
 		if (r == -ENOENT)
+			remember_absent(k->repo, &d->digest);
+		if (r == -ENOENT && d->urls_len > 0)
+			tell_foreign(k, d);
+		if (r == -ENOENT ||
+		    (r == -ENETDOWN && recall_absent(k->repo, &d->digest)))
 			return 0;
 		if (r < 0)
 			return r;
