@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "fs/dir_pending.h"
+#include "fs/file_cache.h"
 #include "fs/file_text.h"
 #include "fs/snapshot.h"
 #include "oci/reference.h"
@@ -183,6 +184,8 @@ static int about_lookup(struct node *dir, const char *name, struct node *known,
 	for (size_t i = 0; i < DIRS; i++)
 		if (strcmp(name, dirs[i].name) == 0)
 			return dirs[i].make(dir, name, ret);
+	if (file_cache_is(name))
+		return file_cache_new(dir, name, ret);
 	for (size_t i = 0; i < FILES; i++) {
 		if (strcmp(name, files[i].name) != 0)
 			continue;
@@ -204,6 +207,11 @@ static int about_opendir(struct node *dir, struct wait *w, void **ret_handle)
 		r = snapshot_add(s, dirs[i].name, S_IFDIR, NODE_RANK_PLAIN);
 	for (size_t i = 0; i < FILES && r == 0; i++)
 		r = snapshot_add(s, files[i].name, S_IFREG, NODE_RANK_PLAIN);
+	if (r == 0)
+		r = snapshot_add(s, FILE_CACHE_NAME, S_IFREG, NODE_RANK_PLAIN);
+	if (r == 0)
+		r = snapshot_add(s, FILE_CACHE_JSON_NAME, S_IFREG,
+				 NODE_RANK_PLAIN);
 	if (r < 0)
 		return r;
 	*ret_handle = steal(&s);

@@ -41,7 +41,7 @@ struct file_text {
 	struct node node;
 	char *text;
 	size_t len;
-	struct image *image; /* gives the time */
+	struct image *image; /* gives the time; or NULL */
 };
 
 static int text_getattr(struct node *n, struct wait *w, struct node_attr *a)
@@ -51,7 +51,10 @@ static int text_getattr(struct node *n, struct wait *w, struct node_attr *a)
 	(void)w;
 	a->st.st_mode |= NODE_FILE_MODE;
 	a->st.st_size = (off_t)f->len;
-	image_time_known(f->image, &a->st.st_mtim);
+	if (f->image)
+		image_time_known(f->image, &a->st.st_mtim);
+	else
+		node_mount_time(n, a);
 	return 0;
 }
 
@@ -99,7 +102,7 @@ int file_text_new(struct node *parent, const char *name, enum node_rank rank,
 	f = (struct file_text *)n;
 	f->text = text;
 	f->len = strlen(text);
-	f->image = image_ref(image);
+	f->image = image ? image_ref(image) : NULL;
 	*ret = n;
 	return 0;
 }

@@ -7,6 +7,7 @@
 
 #include "fs/handle.h"
 #include "push/writer.h"
+#include "util/auto.h"
 #include "util/metric.h"
 
 #define BLOCK_BYTES 512
@@ -20,6 +21,7 @@ static void call_interrupted(fuse_req_t req, void *data)
 bool call_begin(struct call *c, fuse_req_t req, fuse_ino_t id)
 {
 	c->req = req;
+	c->name = NULL;
 	c->fs = fuse_req_userdata(req);
 	metric_add(METRIC_FUSE_REQUESTS, 1);
 	c->node = inode_get(c->fs->inodes, id);
@@ -43,6 +45,7 @@ void call_move(struct call *from, struct call *to)
 	to->req = from->req;
 	to->fs = from->fs;
 	to->node = from->node;
+	to->name = NULL;
 	wait_init(&to->wait, wait_left_ms(&from->wait), from->wait.tid);
 	/* libfuse tells at once what has come meanwhile. */
 	fuse_req_interrupt_func(to->req, call_interrupted, &to->wait);
@@ -53,9 +56,36 @@ void call_end(struct call *c)
 	inode_put(c->fs->inodes, c->node);
 }
 
+/* Only what was really wanted: much is looked for in passing. */
+static void note_offline(const struct call *c)
+{
+	const char *source = c->fs->options->source;
+	autostr way = {.max = PATH_MAX};
+	autofree char *host = NULL;
+	const char *at;
+	int r = 0;
+
+	if (source)
+		r = str_addf(&way, "/%s", source);
+	if (r == 0)
+		r = node_way(c->node, &way);
+	if (r == 0 && c->name)
+		r = str_addf(&way, "/%s", c->name);
+	if (r < 0 || way.len < 2)
+		return;
+	at = way.buf + 1;
+	host = strndup(at, strcspn(at, "/"));
+	at += strcspn(at, "/");
+	if (host)
+		content_note(c->fs->content, host, at + (*at == '/'), ENETDOWN,
+			     "is not in the cache, and the mount is offline");
+}
+
 void call_fail(struct call *c, int r)
 {
 	call_uninterrupt(c);
+	if (r == -ENETDOWN)
+		note_offline(c);
 	if (r < 0)
 		metric_add(METRIC_FUSE_ERRORS, 1);
 	fuse_reply_err(c->req, -r);
@@ -131,6 +161,7 @@ int call_look_up(struct call *c, const char *name, uint64_t hint,
 	int r;
 
 	memset(e, 0, sizeof(*e));
+	c->name = name;
 	if (strlen(name) > NAME_MAX)
 		return -ENAMETOOLONG;
 	l.known = inode_known(t, c->node, name);

@@ -11,6 +11,7 @@ struct call {
 	fuse_req_t req;
 	struct fs *fs;
 	struct node *node;
+	const char *name; /* of the child that is looked up; or NULL */
 	struct wait wait;
 };
 

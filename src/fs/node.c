@@ -24,6 +24,18 @@ const struct options *node_options(const struct node *n)
 	return n->fs->options;
 }
 
+int node_way(const struct node *n, struct str *out)
+{
+	int r;
+
+	if (!n->parent)
+		return 0;
+	r = node_way(n->parent, out);
+	if (r == 0)
+		r = str_addc(out, '/');
+	return r < 0 ? r : str_add(out, n->name);
+}
+
 bool node_enforced(const struct node *n)
 {
 	return n->fs->enforced;

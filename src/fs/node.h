@@ -119,6 +119,11 @@ struct node_ops {
 	 * this one of a directory gives be kept?  NULL: yes. */
 	bool (*keep)(struct node *n, void *handle);
 	bool uncached; /* made anew at each open: the kernel keeps no pages */
+	/* What the mount's owner demands (fs/control.h).  NULL: nothing can be
+	 * demanded.  -ENOTTY: not this. */
+	int (*control)(struct node *n, void *handle, unsigned cmd,
+		       const void *in, size_t in_len, void *out,
+		       size_t out_len);
 	bool volatile_list; /* directory whose list changes: never kept */
 
 	/*
@@ -192,6 +197,8 @@ uint64_t node_child_ino(const struct node *parent, const char *name,
 struct content *node_content(const struct node *n);
 struct outbox *node_outbox(const struct node *n);
 const struct options *node_options(const struct node *n);
+/* Adds its path from the mount's root: "/a/b"; nothing of the root. */
+int node_way(const struct node *n, struct str *out);
 /* Does the kernel check modes and owners? */
 bool node_enforced(const struct node *n);
 /* st_ino, st_nlink 1, the mount's user, the type bits; believed for ever. */

@@ -53,22 +53,6 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 	fuse_reply_statfs(req, &st);
 }
 
-/* Python asks each file that it opens whether it is a terminal. */
-static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd,
-		     void *arg, struct fuse_file_info *fi, unsigned flags,
-		     const void *in, size_t in_size, size_t out_size)
-{
-	(void)ino;
-	(void)cmd;
-	(void)arg;
-	(void)fi;
-	(void)flags;
-	(void)in;
-	(void)in_size;
-	(void)out_size;
-	fuse_reply_err(req, ENOTTY);
-}
-
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	const struct fs *fs = userdata;
