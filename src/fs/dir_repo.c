@@ -19,6 +19,7 @@
 #include "fs/dir_tags.h"
 #include "fs/file_draft.h"
 #include "fs/naming.h"
+#include "fs/shortname.h"
 #include "oci/reference.h"
 #include "push/draft.h"
 #include "util/auto.h"
@@ -54,6 +55,38 @@ static const struct node_ops repo_ops;
 
 /* --- look-up --- */
 
+static void report_short(struct dir_repo *d, const char *name)
+{
+	autofree char *object = str_printf("%s/%s", d->path, name);
+	autofree char *text = str_printf("no repository of Docker Hub has such "
+					 "a name; the official image is "
+					 "library/%s",
+					 d->path);
+
+	if (object && text)
+		content_report(node_content(&d->node), d->host, object, ENOENT,
+			       text);
+}
+
+/* docker.io/alpine/_tags -> ../library/alpine/_tags */
+static int lookup_short(struct dir_repo *d, const char *name,
+			struct node *known, struct node **ret)
+{
+	autofree char *rest = str_printf("%s/%s", d->path, name);
+
+	if (!rest)
+		return -ENOMEM;
+	for (size_t i = 0; i < dir_refs_count(); i++) {
+		if (strcmp(name, dir_refs_name(i)) != 0)
+			continue;
+		if (d->node.parent)
+			return short_link_new(&d->node, name, "../", rest,
+					      known, ret);
+		report_short(d, name); /* library/ is not in this mount */
+	}
+	return -ENOENT;
+}
+
 static int lookup_reserved(struct dir_repo *d, const char *name,
 			   struct node *known, struct node **ret)
 {
@@ -62,6 +95,8 @@ static int lookup_reserved(struct dir_repo *d, const char *name,
 
 	if (!d->path[0])
 		return -ENOENT;
+	if (short_name(d->host, d->path))
+		return lookup_short(d, name, known, ret);
 	if (known) {
 		*ret = known;
 		return 0;
@@ -95,6 +130,8 @@ static int lookup_image(struct dir_repo *d, const char *path, const char *name,
 
 	if (!up)
 		return -ENOMEM;
+	if (short_name(d->host, path))
+		return short_link_new(&d->node, name, "", name, known, ret);
 	r = repo_open(node_content(&d->node), d->host, path, &repo);
 	if (r < 0)
 		return r;
@@ -227,7 +264,8 @@ static int find_kind(struct dir_repo *d, struct repo_handle *h, struct wait *w)
 		h->is_repository = true;
 		return 0;
 	}
-	if (tags < 0 && tags != -EACCES && tags != -EPERM)
+	/* -EINVAL: it calls the names of namespaces no names (Gitea). */
+	if (tags < 0 && tags != -EACCES && tags != -EPERM && tags != -EINVAL)
 		return tags;
 	r = ask_catalogue(d, h, w);
 	if (r != 0)

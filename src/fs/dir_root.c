@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/hostname.h"
 #include "fs/dir_about.h"
 #include "fs/dir_repo.h"
+#include "fs/file_text.h"
 #include "fs/fs_private.h"
 #include "fs/snapshot.h"
 #include "oci/reference.h"
@@ -37,6 +39,8 @@ static int root_lookup(struct node *dir, const char *name, struct node *known,
 		*ret = known;
 		return 0;
 	}
+	if (strcmp(hostname_canonical(host), host) != 0)
+		return link_new(dir, name, hostname_canonical(host), NULL, ret);
 	r = content_allowed(node_content(dir), host, "");
 	return r < 0 ? r : dir_repo_new(dir, name, host, "", ret);
 }
@@ -47,12 +51,11 @@ static int root_opendir(struct node *dir, struct wait *w, void **ret_handle)
 	struct string_list hosts = {0};
 	int r;
 
-	(void)w;
 	if (!s)
 		return -ENOMEM;
 	r = snapshot_add(s, DIR_ABOUT_NAME, S_IFDIR, NODE_RANK_PLAIN);
 	if (r == 0)
-		r = content_hosts(node_content(dir), &hosts);
+		r = content_hosts_listed(node_content(dir), w, &hosts);
 	for (size_t i = 0; i < hosts.len && r == 0; i++) {
 		name_spell(node_options(dir), hosts.v[i]);
 		r = snapshot_add(s, hosts.v[i], S_IFDIR, NODE_RANK_PLAIN);

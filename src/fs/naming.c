@@ -16,32 +16,18 @@
 #include "push/tagging.h"
 #include "util/auto.h"
 
-/* From the mount's root. */
-static int add_way(const struct node *n, struct str *out)
-{
-	int r;
-
-	if (!n->parent)
-		return 0;
-	r = add_way(n->parent, out);
-	if (r == 0)
-		r = str_addc(out, '/');
-	return r < 0 ? r : str_add(out, n->name);
-}
-
 static int parse_target(struct node *dir, const char *target,
 			struct reference *ret)
 {
 	autostr way = {.max = PATH_MAX};
 	int r;
 
-	r = add_way(dir, &way);
+	r = node_way(dir, &way);
 	if (r < 0)
-		return -ENAMETOOLONG;
-	return link_target_parse(node_options(dir), way.buf ? way.buf : "",
-				 target, ret) < 0
-		       ? -EPERM
-		       : 0;
+		return r == -ENOMEM ? r : -ENAMETOOLONG;
+	r = link_target_parse(node_options(dir), way.buf ? way.buf : "", target,
+			      ret);
+	return r < 0 && r != -ENOMEM ? -EPERM : r;
 }
 
 static void report_elsewhere(struct repo *repo, const char *tag)
