@@ -5,7 +5,9 @@
 int app_open(const struct options *o, struct app *ret)
 {
 	struct registries_config rc = {.retries = o->retries,
-				       .offline = o->offline};
+				       .offline = o->offline,
+				       .create_repository =
+					       o->create_repository};
 	struct http_config hc = {.offline = o->offline,
 				 .user_agent = "registryfs/" PACKAGE_VERSION};
 	int r;
@@ -17,6 +19,8 @@ int app_open(const struct options *o, struct app *ret)
 	hc.stall_ms = rc.times.stall;
 
 	r = dockerauth_new(o->authfile, &ret->auth);
+	if (r == 0)
+		r = awscred_new(&ret->aws);
 	if (r == 0)
 		r = hosts_new(o, &ret->hosts);
 	if (r == 0)
@@ -31,6 +35,7 @@ int app_open(const struct options *o, struct app *ret)
 		return r;
 	rc.http = ret->http;
 	rc.auth = ret->auth;
+	rc.aws = ret->aws;
 	rc.hosts = ret->hosts;
 	rc.allow = ret->allow;
 	rc.faults = ret->faults;
@@ -44,5 +49,6 @@ void app_close(struct app *a)
 	fault_log_free(a->faults);
 	allow_free(a->allow);
 	hosts_free(a->hosts);
+	awscred_free(a->aws);
 	dockerauth_free(a->auth);
 }

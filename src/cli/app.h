@@ -5,6 +5,7 @@
  * what a mount and `registryfs check` have in common.
  */
 #include "config/allow.h"
+#include "config/awscred.h"
 #include "config/dockerauth.h"
 #include "config/hosts.h"
 #include "config/options.h"
@@ -14,6 +15,7 @@
 struct app {
 	struct http *http;
 	struct dockerauth *auth;
+	struct awscred *aws;
 	struct hosts *hosts;
 	struct allow *allow;
 	struct fault_log *faults;
