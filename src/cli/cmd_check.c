@@ -1,392 +1,356 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tries on a registry what a mount would do, and says of each step whether it
- * works and, if not, why.  A step that needs a failed one is left out.
+ * Tries on a registry what a mount would do, and says of each ability whether
+ * it is there, what was seen, and what the user can do if not.
+ *
+ * A signal ends every wait, after which all is taken down in order (temporary
+ * files, an open upload session); a second one ends the process.
  */
 #include "cli/command.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/app.h"
-#include "oci/reference.h"
-#include "registry/fetch.h"
-#include "registry/pager.h"
-#include "registry/referrers.h"
+#include "cli/check.h"
+#include "config/commandline.h"
+#include "registry/login.h"
 #include "util/auto.h"
 #include "util/clock.h"
+#include "util/log.h"
 
-#define PROBE_BYTES 512
+#define BUDGETS 3 /* of a look-up, for all together */
 
-struct check {
-	struct app app;
-	struct options options;
-	struct option_times times;
-	struct reference ref;
-	struct registry *registry;
-	struct manifest *manifest;
-	unsigned failed;
-	size_t faults_before; /* this step */
-};
+static volatile sig_atomic_t held, stopped;
 
-static void print_row(const char *step, const char *result, const char *detail)
+static void on_stop(int sig)
 {
-	printf("%-11s %-7s %s\n", step, result, detail);
+	stopped = sig;
+	if (!held)
+		wait_quit();
 }
 
-/* The reason of this step's failure, in the registry's own words if it said
- * any. */
-static void print_failure(struct check *c, const char *step, int r)
+void check_hold(bool on)
+{
+	held = on;
+	if (!on && stopped)
+		wait_quit();
+}
+
+static void catch_signals(void)
+{
+	struct sigaction a = {.sa_handler = on_stop,
+			      .sa_flags = SA_RESTART | (int)SA_RESETHAND};
+
+	sigaction(SIGINT, &a, NULL);
+	sigaction(SIGTERM, &a, NULL);
+	sigaction(SIGHUP, &a, NULL);
+}
+
+void check_wait(struct check *c, struct wait *w)
+{
+	uint64_t now = clock_ms();
+	uint64_t left = now < c->deadline_ms ? c->deadline_ms - now : 0;
+
+	check_report_flush(&c->report);
+	c->faults_before = fault_log_count(c->app.faults);
+	wait_init(w, left < c->times.meta_budget ? left : c->times.meta_budget,
+		  0);
+}
+
+bool check_is_over(const struct check *c)
+{
+	return wait_quitting() || clock_ms() >= c->deadline_ms;
+}
+
+void check_fail(struct check *c, enum check_status status)
+{
+	if (c->status == CHECK_OK)
+		c->status = status;
+}
+
+const char *check_login_words(const struct check *c, char *buf, size_t size)
+{
+	const char *host = c->place;
+	bool hub = strcmp(host, "docker.io") == 0;
+
+	snprintf(buf, size, "docker login%s%s, or podman login %s",
+		 hub ? "" : " ", hub ? "" : host, host);
+	return buf;
+}
+
+void check_skip(struct check *c, const char *row, const char *why)
+{
+	check_row(&c->report, row, CHECK_UNKNOWN, "%s", why);
+}
+
+static void advise(struct check *c, const struct probe *p)
+{
+	char words[640];
+
+	if (p->status == 401 || p->status == 403 || p->error == -EACCES) {
+		if (c->identified)
+			check_advice(&c->report,
+				     "the account of %s lacks the right to; "
+				     "ask the registry's owner, or log in as "
+				     "another",
+				     c->source ? c->source : "the log-in");
+		else
+			check_advice(
+				&c->report, "log in: %s",
+				check_login_words(c, words, sizeof(words)));
+	} else if (p->status == 429) {
+		check_advice(&c->report, "it was asked too often: wait%s",
+			     c->identified ? ""
+					   : ", or log in for a limit of "
+					     "your own");
+	} else if (p->status >= 500) {
+		check_advice(&c->report,
+			     "it is the registry's trouble; try again later");
+	} else if (p->error == -ETIMEDOUT) {
+		check_advice(&c->report,
+			     "is it slow?  --timeout= waits longer (now %u s)",
+			     c->options.timeout_s);
+	}
+}
+
+void check_refused(struct check *c, const char *row, const struct probe *p)
+{
+	if (check_is_over(c) && !p->status) {
+		check_skip(c, row,
+			   wait_quitting() ? "interrupted"
+					   : "no time was left");
+		return;
+	}
+	if (p->status)
+		check_row(&c->report, row, CHECK_NO, "HTTP status %d: %s%s%s",
+			  p->status, p->code, p->code[0] ? ", " : "", p->text);
+	else
+		check_row(&c->report, row, CHECK_NO, "%s", p->text);
+	advise(c, p);
+}
+
+void check_failed(struct check *c, const char *row, int r)
 {
 	bool told = fault_log_count(c->app.faults) > c->faults_before;
-	char text[FAULT_TEXT_MAX + 128];
+	struct probe p = {.error = r};
 	struct fault f;
 
-	c->failed++;
-	if (!told || fault_log_last(c->app.faults, c->ref.host, "", &f) < 0)
-		snprintf(text, sizeof(text), "%s",
+	if (told &&
+	    fault_log_last(c->app.faults, c->name.ref.host, "", &f) == 0) {
+		p.status = f.status;
+		snprintf(p.text, sizeof(p.text), "%s", f.text);
+	} else {
+		snprintf(p.text, sizeof(p.text), "%s",
 			 r == -ENOENT ? "the registry knows no such thing"
 				      : strerror(-r));
-	else if (f.status)
-		snprintf(text, sizeof(text), "%s (HTTP %d: %s)", strerror(-r),
-			 f.status, f.text);
+	}
+	check_refused(c, row, &p);
+}
+
+static const char *verdict(const struct check *c)
+{
+	bool repository = c->name.ref.repository[0];
+
+	if (wait_quitting())
+		return "Interrupted.";
+	switch (c->status) {
+	case CHECK_OK:
+		return !repository ? "The registry can be used; name a "
+				     "repository to see what can be read."
+		       : c->ref[0] ? "It can be read."
+				   : "It can be read, and is empty.";
+	case CHECK_UNREACHED:
+		return "The registry cannot be reached.";
+	case CHECK_REFUSED:
+		return "It is not permitted to read this.";
+	case CHECK_UNREADABLE:
+		return "This cannot be read.";
+	case CHECK_USAGE:
+		break;
+	}
+	return "It could not be checked.";
+}
+
+static void set_reference(struct check *c)
+{
+	if (c->name.ref.has_digest)
+		digest_format(&c->name.ref.digest, c->ref);
 	else
-		snprintf(text, sizeof(text), "%s (%s)", strerror(-r), f.text);
-	print_row(step, "FAILED", text);
+		snprintf(c->ref, sizeof(c->ref), "%s", c->name.ref.tag);
 }
 
-/* Before each step. */
-static void patience(struct check *c, struct wait *w)
+/* The files are read here, so that what is wrong with them is told before the
+ * table begins. */
+static int prepare(struct check *c)
 {
-	c->faults_before = fault_log_count(c->app.faults);
-	wait_init(w, c->times.read_budget, 0);
-}
-
-static int check_connect(struct check *c)
-{
-	struct registry_probe p;
-	char text[640];
+	const struct reference *ref = &c->name.ref;
+	const struct probe_place *last;
 	struct wait w;
-	int r;
+	int r = registries_get(c->app.registries, ref->host, &c->registry);
 
-	patience(c, &w);
-	r = registry_probe(c->registry, &w, &p);
-	if (r < 0) {
-		print_failure(c, "connect", r);
-		return r;
-	}
-	snprintf(text, sizeof(text), "%s, HTTP/%s%s", p.https ? "TLS" : "plain",
-		 p.http2 ? "2" : "1.1",
-		 p.https && !p.tls_verified ? ", certificate NOT verified"
-					    : "");
-	print_row("connect", "ok", text);
-	snprintf(text, sizeof(text), "%s%s%s, %s", p.auth,
-		 p.realm[0] ? " from " : "", p.realm,
-		 p.with_credential ? "with a credential" : "anonymous");
-	print_row("auth", "ok", text);
-	return 0;
-}
-
-/* A host that is listed namespace by namespace is asked for that of the
- * repository at hand.  What kind it is may be shown by its first refusal. */
-static int list_first(struct check *c, struct wait *w, char **ret_area,
-		      struct string_list *names, bool *ret_more)
-{
-	const char *path = c->ref.repository;
-	struct pager *pager = NULL;
-	struct pager_areas how;
-	bool again;
-	int r;
-
-	do {
-		pager_areas(c->registry, &how);
-		again = !how.components;
-		free(*ret_area);
-		*ret_area = strndup(path, again ? 0 : strcspn(path, "/"));
-		if (!*ret_area)
-			return -ENOMEM;
-		r = pager_open_area(c->registry, *ret_area, &pager);
-		if (r == 0)
-			r = pager_next(pager, w, names, ret_more);
-		pager_close(pager);
-		pager = NULL;
-		pager_areas(c->registry, &how);
-	} while (r == -EOPNOTSUPP && again && how.components);
-	return r;
-}
-
-static void check_catalogue(struct check *c)
-{
-	autofree char *area = NULL;
-	struct string_list names = {0};
-	struct wait w;
-	char text[320];
-	bool more = false;
-	int r;
-
-	patience(c, &w);
-	r = list_first(c, &w, &area, &names, &more);
-	if (r == -EOPNOTSUPP) {
-		print_row("catalogue", "no",
-			  "the registry does not list its repositories; "
-			  "look-ups by name still work");
-	} else if (r < 0) {
-		print_failure(c, "catalogue", r);
-	} else {
-		snprintf(text, sizeof(text), "%zu repositories%s%s%s",
-			 names.len, *area ? " in " : "", area,
-			 more ? " on the first page" : "");
-		print_row("catalogue", "ok", text);
-	}
-	string_list_done(&names);
-}
-
-/* Lists tags; keeps the one to try: the given, "latest", or the last. */
-static int check_tags(struct check *c, char tag[REFERENCE_TAG_MAX + 1])
-{
-	struct string_list names = {0};
-	struct pager *pager = NULL;
-	struct wait w;
-	char text[64];
-	bool more = false;
-	int r;
-
-	patience(c, &w);
-	r = pager_open_tags(c->registry, c->ref.repository, &pager);
+	wait_init(&w, c->times.meta_budget, 0);
 	if (r == 0)
-		r = pager_next(pager, &w, &names, &more);
-	if (r < 0) {
-		print_failure(c, "tags", r);
-	} else {
-		snprintf(text, sizeof(text), "%zu tags%s", names.len,
-			 more ? " on the first page" : "");
-		print_row("tags", "ok", text);
-	}
-	for (size_t i = 0; i < names.len; i++)
-		if (!tag[0] || strcmp(names.v[i], "latest") == 0)
-			snprintf(tag, REFERENCE_TAG_MAX + 1, "%s", names.v[i]);
-	string_list_done(&names);
-	pager_close(pager);
-	return r;
-}
-
-static int check_manifest(struct check *c, const char *ref)
-{
-	char digest[DIGEST_TEXT_MAX], text[512];
-	struct wait w;
-	int r;
-
-	patience(c, &w);
-	r = fetch_manifest(c->registry, c->ref.repository, ref, &w,
-			   &c->manifest);
-	if (r < 0) {
-		print_failure(c, "manifest", r);
-		return r;
-	}
-	digest_format(&c->manifest->digest, digest);
-	snprintf(text, sizeof(text), "%s is %s, %s", ref, digest,
-		 c->manifest->mediatype);
-	print_row("manifest", "ok", text);
-	return 0;
-}
-
-/* The manifest of this machine's platform, where the tag is an index. */
-static int check_platform(struct check *c)
-{
-	char digest[DIGEST_TEXT_MAX];
-	const struct descriptor *d;
-	struct manifest *m;
-	struct wait w;
-	int r;
-
-	if (c->manifest->class != MEDIATYPE_INDEX)
-		return 0;
-	d = manifest_choose(c->manifest, &c->options.platform);
-	if (!d) {
-		print_row("platform", "no", "the index has none that fits");
-		return -ENOENT;
-	}
-	digest_format(&d->digest, digest);
-	patience(c, &w);
-	r = fetch_manifest(c->registry, c->ref.repository, digest, &w, &m);
-	if (r < 0) {
-		print_failure(c, "platform", r);
-		return r;
-	}
-	manifest_free(c->manifest);
-	c->manifest = m;
-	print_row("platform", "ok", digest);
-	return 0;
-}
-
-static const struct descriptor *largest_layer(const struct manifest *m)
-{
-	const struct descriptor *best = NULL;
-
-	if (m->class != MEDIATYPE_MANIFEST)
-		return NULL;
-	for (size_t i = 0; i < m->children_len; i++)
-		if (!best || m->children[i].size_bytes > best->size_bytes)
-			best = &m->children[i];
-	return best ? best : &m->config;
-}
-
-static int read_range(struct check *c, const struct descriptor *d, uint64_t off,
-		      uint64_t len, bool *ret_whole)
-{
-	char buf[PROBE_BYTES];
-	struct fetch *f;
-	struct wait w;
-	ssize_t n;
-	int r;
-
-	patience(c, &w);
-	r = fetch_blob(c->registry, c->ref.repository, &d->digest,
-		       d->size_bytes, off, len, &w, &f);
+		r = probe_places(c->registry, ref->repository, &w, &c->places);
 	if (r < 0)
 		return r;
-	*ret_whole = fetch_off(f) != off;
-	n = fetch_read(f, buf, sizeof(buf), &w);
-	fetch_close(f);
-	return n < 0 ? (int)n : 0;
-}
-
-static void check_ranges(struct check *c)
-{
-	const struct descriptor *d = largest_layer(c->manifest);
-	char text[128];
-	uint64_t off, len;
-	bool whole;
-	int r;
-
-	if (!d || d->size_bytes < 2)
-		return;
-	off = d->size_bytes / 2;
-	len = d->size_bytes - off;
-	if (len > PROBE_BYTES)
-		len = PROBE_BYTES;
-	r = read_range(c, d, off, len, &whole);
-	if (r < 0) {
-		print_failure(c, "ranges", r);
-		return;
-	}
-	snprintf(text, sizeof(text), "%llu bytes at %llu of %llu",
-		 (unsigned long long)len, (unsigned long long)off,
-		 (unsigned long long)d->size_bytes);
-	print_row("ranges", whole ? "no" : "ok",
-		  whole ? "ignored: blobs are read whole" : text);
-}
-
-static void check_referrers(struct check *c)
-{
-	struct descriptor *v;
-	struct wait w;
-	char text[64];
-	size_t len;
-	int r;
-
-	patience(c, &w);
-	r = referrers_fetch(c->registry, c->ref.repository,
-			    &c->manifest->digest, &w, &v, &len);
-	if (r < 0) {
-		print_failure(c, "referrers", r);
-		return;
-	}
-	snprintf(text, sizeof(text), "%zu for this manifest", len);
-	print_row("referrers", "ok", text);
-	referrers_free(v, len);
-}
-
-static void check_repository(struct check *c)
-{
-	char tag[REFERENCE_TAG_MAX + 1] = "", digest[DIGEST_TEXT_MAX];
-	const char *ref = c->ref.tag;
-
-	check_tags(c, tag);
-	if (c->ref.has_digest) {
-		digest_format(&c->ref.digest, digest);
-		ref = digest;
-	} else if (!ref[0]) {
-		ref = tag;
-	}
-	if (!ref[0] || check_manifest(c, ref) < 0)
-		return;
-	check_referrers(c);
-	if (check_platform(c) == 0)
-		check_ranges(c);
+	last = &c->places.v[c->places.len - 1];
+	c->there = last->registry;
+	c->there_name = last->repository;
+	r = login_where(c->there, c->there_name, &c->source);
+	return r == -EACCES ? 0 : r;
 }
 
 static int check_run(struct check *c)
 {
+	struct check_result result = {.host = c->name.ref.host,
+				      .repository = c->name.ref.repository,
+				      .reference = c->ref};
+	autofree char *title = NULL;
 	int r;
 
-	r = registries_get(c->app.registries, c->ref.host, &c->registry);
-	if (r < 0) {
-		print_row("allowed", "FAILED", strerror(-r));
-		return 2;
-	}
-	if (check_connect(c) < 0)
-		return 2;
-	check_catalogue(c);
-	if (c->ref.repository[0])
-		check_repository(c);
-	print_row("push", "-", "not tried: this version reads only");
-	print_row("delete", "-", "not tried: this version reads only");
-	return c->failed ? 2 : 0;
+	title = str_printf("%s%s%s", c->name.ref.host,
+			   c->name.ref.repository[0] ? "/" : "",
+			   c->name.ref.repository);
+	r = title ? prepare(c) : -ENOMEM;
+	if (r < 0 && r != -EPERM)
+		return CHECK_USAGE;
+	/* The table says the same in better words. */
+	log_set_level(c->options.log_level > LOG_LEVEL_WARNING
+			      ? c->options.log_level
+			      : LOG_LEVEL_ERROR);
+	c->deadline_ms = clock_ms() + (uint64_t)c->times.meta_budget * BUDGETS;
+	set_reference(c);
+	snprintf(c->place, sizeof(c->place), "%s", c->name.ref.host);
+	check_report_title(&c->report, title);
+	r = check_connect(c);
+	if (r == 0)
+		r = check_login(c);
+	if (r == 0)
+		check_read(c);
+	if (r == 0)
+		check_write(c);
+	result.verdict = verdict(c);
+	result.status = (int)c->status;
+	return check_report_end(&c->report, &result) < 0 ? CHECK_USAGE
+							 : (int)c->status;
 }
 
-/* The options of a mount, with the reference in the place of SOURCE. */
-static int check_options(struct check *c, int argc, char **argv)
+/* Takes our own words out of argv; what is left is for the options. */
+static int take_words(struct check *c, int argc, char **argv, char **ret)
 {
-	char self[] = "registryfs", nowhere[] = "/";
-	autofree char **v = calloc((size_t)argc + 3, sizeof(*v));
-	char *host = NULL;
-	int n = 0, r;
+	int n = 0;
+
+	for (int i = 0; i < argc; i++) {
+		if (strcmp(argv[i], "--json") == 0)
+			c->json = true;
+		else if (strcmp(argv[i], "--no-push") == 0)
+			c->no_push = true;
+		else
+			ret[n++] = argv[i];
+	}
+	return n;
+}
+
+/* The index of the one word that is no option, or of its value. */
+static int find_name(int argc, char **argv)
+{
+	struct commandline line = {.v = NULL};
+	autostr why = {.max = 0};
+	int found = 0;
+
+	if (commandline_parse(argc, argv, &line, &why) < 0)
+		fprintf(stderr, "registryfs: %s\n", why.len ? why.buf : "?");
+	else if (line.positionals == 1)
+		for (int i = 1; i < argc; i++)
+			if (strcmp(argv[i], line.positional[0]) == 0)
+				found = i;
+	commandline_done(&line);
+	return found;
+}
+
+static int parse_name(struct check *c, const char *text)
+{
+	const char *reason = "";
+	int r = check_name_parse(text, &c->name, &reason);
+
+	if (r < 0)
+		fprintf(stderr, "registryfs: what is to be checked %s\n",
+			reason);
+	return r;
+}
+
+/* The options of a mount, for which the name is no SOURCE: that would be
+ * allowed whatever the allow list says. */
+static int read_options(struct check *c, int argc, char **argv)
+{
+	autofree char **v = calloc((size_t)argc + 2, sizeof(*v));
+	char nowhere[] = "/";
+	int n, at, r;
 
 	if (!v)
 		return -ENOMEM;
-	v[n++] = self;
-	for (int i = 1; i < argc - 1; i++)
-		v[n++] = argv[i];
-	host = c->ref.host;
-	v[n++] = host;
-	v[n++] = nowhere;
-	r = options_parse(n, v, &c->options);
-	if (r == 0) {
-		options_times(&c->options, &c->times);
-		log_set_level(LOG_LEVEL_ERROR);
+	n = take_words(c, argc, argv, v);
+	at = find_name(n, v);
+	if (at == 0) {
+		command_usage(&cmd_check);
+		return -EINVAL;
 	}
-	return r;
+	r = parse_name(c, v[at]);
+	if (r < 0)
+		return r;
+	v[at] = nowhere;
+	r = options_parse(n, v, &c->options);
+	if (r == 0 && c->name.plain_http)
+		r = string_list_add_once(&c->options.plain_http,
+					 c->name.ref.host);
+	if (r < 0)
+		return r;
+	options_times(&c->options, &c->times);
+	log_set_level(LOG_LEVEL_WARNING);
+	if (!c->options.offline)
+		return 0;
+	fputs("registryfs: offline is set, so nobody can be asked\n", stderr);
+	return -EINVAL;
+}
+
+static void check_done(struct check *c)
+{
+	probe_places_done(&c->places);
+	manifest_free(c->manifest);
+	check_report_done(&c->report);
+	app_close(&c->app);
+	options_done(&c->options);
+	free(c->source);
+	free(c);
 }
 
 static int run(int argc, char **argv)
 {
-	struct check c = {0};
-	int status = 1;
+	struct check *c = calloc(1, sizeof(*c));
+	int status = CHECK_USAGE;
 
-	if (argc < 2)
-		return command_usage(&cmd_check);
-	if (reference_parse(argv[argc - 1], &c.ref) < 0) {
-		fprintf(stderr, "registryfs: %s: no HOST[/REPOSITORY]\n",
-			argv[argc - 1]);
-		return command_usage(&cmd_check);
+	if (!c)
+		return CHECK_USAGE;
+	catch_signals();
+	if (read_options(c, argc, argv) == 0) {
+		check_report_init(&c->report, c->json);
+		if (app_open(&c->options, &c->app) == 0)
+			status = check_run(c);
 	}
-	if (check_options(&c, argc, argv) == 0) {
-		status = 2;
-		if (app_open(&c.options, &c.app) == 0)
-			status = check_run(&c);
-		app_close(&c.app);
+	check_done(c);
+	if (stopped) {
+		raise(stopped); /* its default by now */
+		return 128 + stopped;
 	}
-	manifest_free(c.manifest);
-	options_done(&c.options);
 	return status;
 }
 
 const struct command cmd_check = {
 	.name = "check",
-	.usage = "[options] HOST[/REPOSITORY[:TAG]]",
+	.usage = "[options] [--json] [--no-push] HOST[/REPOSITORY][:TAG]",
 	.help = "what works with this registry, what does not, and why",
 	.run = run,
 };
