@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct command *const commands[] = {&cmd_check, &cmd_status};
+static const struct command *const commands[] = {
+	&cmd_check, &cmd_status, &cmd_warm, &cmd_evict, &cmd_cache,
+};
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
 const struct command *command_find(const char *name)

@@ -17,5 +17,8 @@ const struct command *command_find(const char *name);
 void command_print_help(void);
 int command_usage(const struct command *c); /* on stderr; returns 1 */
 
+extern const struct command cmd_cache;
 extern const struct command cmd_check;
+extern const struct command cmd_evict;
 extern const struct command cmd_status;
+extern const struct command cmd_warm;
