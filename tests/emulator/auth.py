@@ -5,6 +5,7 @@ Tokens are opaque and remembered here, so that they can be expired at will.
 """
 import base64
 import binascii
+import json
 import re
 import secrets
 import threading
@@ -12,7 +13,8 @@ import time
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
-from emulator.reply import as_json, error
+from emulator.aws import Passwords
+from emulator.reply import as_json, error, text
 
 
 @dataclass
@@ -26,8 +28,10 @@ class Auth:
     def __init__(self, profile):
         self.profile = profile
         self.token_origin = ""          # set when the port is known
+        self.exists = lambda repo: True     # set by whoever knows
         self.lock = threading.Lock()
         self.tokens = {}
+        self.passwords = Passwords()    # Amazon's
 
     # -- the registry's side -------------------------------------------------
     def check(self, request, needs):
@@ -40,6 +44,10 @@ class Auth:
         return None
 
     def _check_basic(self, request, needs):
+        refusal = self.profile.vendor == "aws" and \
+            self.passwords.refusal(request, self.profile.users)
+        if refusal:
+            return refusal
         user = self.basic_user(request)
         if user is None and not (self.profile.anonymous_pull and needs
                                  and all(a == "pull" for _, _, a in needs)):
@@ -71,9 +79,13 @@ class Auth:
         headers = [("WWW-Authenticate", c) for c in self._challenges(needs, challenge)]
         if status != 401:
             headers = []
+        if status == 401 and self.profile.refused_text:
+            return text(401, self.profile.refused_text, "text/plain; charset=utf-8",
+                        headers)
         detail = [{"Type": t, "Class": "", "Name": n, "Action": a}
                   for t, n, a in sorted(needs)]
         return error(status, "UNAUTHORIZED" if status == 401 else "DENIED",
+                     self.profile.expired_text if status != 401 else
                      "authentication required", detail or None, headers)
 
     def _challenges(self, needs, own):
@@ -100,7 +112,7 @@ class Auth:
         """GET or POST of the token end point."""
         if request.method == "POST":
             form = parse_qs(request.body_bytes(1 << 20).decode("ascii", "replace"))
-            return self._post(form)
+            return self.answer_form({k: v[0] for k, v in form.items()})
         if request.method != "GET" or self.profile.token_get != 200:
             return error(max(self.profile.token_get, 400), "UNSUPPORTED", "no GET here")
         user = self.basic_user(request)
@@ -109,10 +121,9 @@ class Auth:
         return self._issue(user, request.query.get("scope", []),
                            request.arg("offline_token") == "true")
 
-    def _post(self, form):
+    def answer_form(self, one):
         if self.profile.token_post != 200:
             return error(self.profile.token_post, "UNSUPPORTED", "no POST here")
-        one = {k: v[0] for k, v in form.items()}
         if one.get("grant_type") == "refresh_token":
             user = self.profile.identity_tokens.get(one.get("refresh_token", ""))
         elif self.profile.users.get(one.get("username")) == one.get("password", ""):
@@ -125,8 +136,8 @@ class Auth:
                            one.get("access_type") == "offline")
 
     def _denied(self):
-        return error(self.profile.denied_status, "UNAUTHORIZED",
-                     "incorrect username or password")
+        code = "DENIED" if self.profile.denied_status == 403 else "UNAUTHORIZED"
+        return error(self.profile.denied_status, code, self.profile.denied_text)
 
     def _issue(self, user, scopes, offline):
         if user is None and not (self.profile.anonymous_pull or not self.profile.users):
@@ -134,6 +145,8 @@ class Auth:
         granted = {g for g in parse_scopes(self._seen(scopes))
                    if self.allowed(user, *g)}
         text = secrets.token_urlsafe(24) + "x" * self.profile.token_padding
+        if self.profile.token_jwt:
+            text = jwt(self.profile.token_jwt)
         advertised = self.profile.expires_in
         life = self.profile.token_lifetime
         if life is None:
@@ -158,6 +171,7 @@ class Auth:
     def expire_tokens(self):
         with self.lock:
             self.tokens.clear()
+        self.passwords.expire()
 
     def basic_user(self, request):
         scheme, _, text = (request.headers.get("Authorization") or "").partition(" ")
@@ -168,10 +182,17 @@ class Auth:
         except (binascii.Error, UnicodeDecodeError):
             return None
         known = self.profile.users.get(name)
-        return name if known is not None and known == word else None
+        good = self.passwords.is_good(name, word)
+        return name if good or (known is not None and known == word) else None
 
     def allowed(self, user, kind, name, action):
         """The access list decides; without one, users may do all."""
+        if kind == "registry" and self.profile.catalog_status == 401:
+            return False
+        if kind == "repository" and action == "pull" and \
+                self.profile.hides_missing and not self.exists(name) and \
+                name.partition("/")[0] != user:
+            return False
         if kind == "repository" and self.profile.access:
             return any(re.fullmatch(rule["repo"], name)
                        and rule.get("user", "*") in ("*", user)
@@ -180,6 +201,15 @@ class Auth:
         if user is None and self.profile.users:
             return self.profile.anonymous_pull and action == "pull"
         return True
+
+
+def jwt(life):
+    """A token of which only the claims mean anything, by a clock that is wrong."""
+    now = int(time.time()) - 86400
+    parts = ({"alg": "none"}, {"iat": now, "exp": now + int(life)},
+             {"signature": secrets.token_urlsafe(12)})
+    return ".".join(base64.urlsafe_b64encode(json.dumps(p).encode()).decode()
+                    .rstrip("=") for p in parts)
 
 
 def format_scopes(needs):

@@ -38,9 +38,14 @@ class EmulatorProcess:
     def __exit__(self, *exc):
         self.stop()
 
-    def stop(self):
+    def ask_to_stop(self):
+        """So that several can do so at the same time."""
         if self.process.poll() is None:
             self.process.terminate()
+
+    def stop(self):
+        self.ask_to_stop()
+        if self.process.poll() is None:
             try:
                 self.process.wait(5)
             except subprocess.TimeoutExpired:

@@ -42,6 +42,9 @@ IMMUTABLE = {
     412: ("PRECONDITION", "Failed to process request due to '{last}:{tag}' "
                           "configured as immutable."),
 }
+PULL_LIMIT = ("You have reached your pull rate limit. You may increase the limit by "
+              "authenticating and upgrading: "
+              "https://www.docker.com/increase-rate-limit")
 PAGE = ("<html>\r\n<head><title>413 Request Entity Too Large</title></head>\r\n"
         "<body>\r\n<center><h1>413 Request Entity Too Large</h1></center>\r\n"
         "<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n")
@@ -54,6 +57,7 @@ class Engine:
         self.storage = storage
         self.profile = profile
         self.uploads = Uploads(store, profile)
+        self.pulled = 0                 # manifests, of the rate limit
 
     def answer(self, request):
         limit = request.limit = self.profile.body_limit
@@ -83,6 +87,10 @@ class Engine:
         if handler == "upload" and "name" not in parts:
             parts["name"] = self.store.session_repos.get(parts["session"], "")
         refusal = self.auth.check(request, _needs(request, handler, parts))
+        if not refusal and self.profile.manifests_at and \
+                handler in ("manifest", "tags") and request.method in ("GET", "HEAD"):
+            return Reply(307, [("Location", self.profile.manifests_at
+                                + request.target.removeprefix("/v2"))])
         if not refusal and handler != "upload":
             refusal = self._check_name(request, parts.get("name"))
         return refusal or getattr(self, "do_" + handler)(request, **parts)
@@ -93,8 +101,7 @@ class Engine:
         if name is None:
             return None
         if not profile.name_min <= name.count("/") + 1 <= profile.name_max:
-            return error(400, "NAME_INVALID", "invalid repository name: "
-                         "Pushes should be of the form HOST/PROJECT/IMAGE")
+            return self._odd_name(request, name)
         if profile.must_exist == "repository" and name not in self.store.repos:
             return _unknown_repository(profile.missing_repo, (
                 f"The repository with name '{name}' does not exist in the "
@@ -106,6 +113,17 @@ class Engine:
             return _unknown_repository(profile.missing_repo,
                                        f"project {project} not found")
         return None
+
+    def _odd_name(self, request, name):
+        """Too short or too long for a repository here."""
+        reads = request.method in ("GET", "HEAD")
+        if reads and self.profile.child_lists and request.path.endswith("/tags/list"):
+            return None
+        if reads and self.profile.odd_name == 404:
+            return error(404, "NAME_UNKNOWN", "repository name not known to registry",
+                         {"name": name})
+        return error(400, "NAME_INVALID", "invalid repository name: "
+                     "Pushes should be of the form HOST/PROJECT/IMAGE")
 
     # -- lists -----------------------------------------------------------------
     def do_probe(self, request):
@@ -134,6 +152,8 @@ class Engine:
             found = self.store.tags(name)
         elif n is None:
             return _bad_count(request)
+        elif self.profile.catalog_over and n > self.profile.tags_max:
+            return _bad_count(request, self.profile.catalog_over)
         else:
             n = min(n, self.profile.tags_max)
             found = self.store.tags(name, self._last(request), n)
@@ -143,8 +163,13 @@ class Engine:
             return error(404, "NAME_UNKNOWN",
                          "repository name not known to registry", {"name": name})
         tags, more = found
-        return as_json(200, {"name": name, "tags": tags or None},
-                       self._link(request, tags, n, more))
+        link = self._link(request, tags, n, more)
+        if self.profile.list_odd:
+            tags = [None, *tags, *self.store.repos[name].manifests]
+        reply = as_json(200, {"name": name, "tags": tags or None}, link)
+        if self.profile.list_type:
+            reply.set("Content-Type", self.profile.list_type)
+        return reply
 
     def _children(self, name, tags, _more):
         """As Google has it: folders have lists, too."""
@@ -152,8 +177,10 @@ class Engine:
         if not below and name not in self.store.repos:
             return error(404, "NAME_UNKNOWN", f'Repository "{name}" not found')
         repo = self.store.repos.get(name)
-        shown = {d: {"imageSizeBytes": "0", "tag": [], "timeCreatedMs": "0"}
-                 for d in (repo.manifests if repo else ())}
+        shown = {d: {"imageSizeBytes": "16875924", "layerId": "", "mediaType": kind,
+                     "tag": [t for t, to in repo.tags.items() if to == d],
+                     "timeCreatedMs": "0", "timeUploadedMs": "1700000001000"}
+                 for d, kind in (repo.manifests if repo else {}).items()}
         return as_json(200, {"child": below, "manifest": shown, "name": name,
                              "tags": tags})
 
@@ -166,7 +193,8 @@ class Engine:
         if not more or not names:
             return []
         last = names[-1].encode().hex() if self.profile.last_opaque else names[-1]
-        url = f"{request.path}?{urlencode({'last': last, 'n': n})}"
+        url = f"{request.path}?{urlencode({'last': last, 'n': n})}" \
+              f"{self.profile.link_more}"
         forms = {
             "relative": f'<{url}>; rel="next"',
             "absolute": f'<{request.origin}{url}>; rel="next"',
@@ -178,6 +206,8 @@ class Engine:
 
     # -- manifests -----------------------------------------------------------
     def do_manifest(self, request, name, ref):
+        if request.method in ("GET", "HEAD") and self.profile.rate_limit:
+            return self._counted(request, name, ref)
         if request.method in ("GET", "HEAD"):
             return self._get_manifest(request, name, ref)
         if request.method == "PUT":
@@ -185,6 +215,19 @@ class Engine:
         if request.method == "DELETE":
             return self._delete_manifest(name, ref)
         return _unsupported()
+
+    def _counted(self, request, name, ref):
+        """As Docker Hub: a GET counts, and HEAD works whatever is left."""
+        limit = self.profile.rate_limit
+        if request.method == "GET" and self.pulled >= limit:
+            reply = error(429, "TOOMANYREQUESTS", PULL_LIMIT)
+        else:
+            reply = self._get_manifest(request, name, ref)
+            self.pulled += request.method == "GET" and reply.status == 200
+        reply.headers += [("ratelimit-limit", f"{limit};w=21600"),
+                          ("ratelimit-remaining", f"{limit - self.pulled};w=21600"),
+                          ("docker-ratelimit-source", "203.0.113.7")]
+        return reply
 
     def _get_manifest(self, request, name, ref):
         if request.method == "HEAD" and self.profile.head_manifest != 200:
@@ -196,8 +239,10 @@ class Engine:
         if not self._accepts(request, kind):
             child = self._amd64_child(name, body) if kind == DOCKER_LIST else None
             if child is None:
-                return error(404, "MANIFEST_UNKNOWN",
-                             NOT_ACCEPTED.get(kind, "manifest unknown"))
+                said = self.profile.accept_text or \
+                    NOT_ACCEPTED.get(kind, "manifest unknown")
+                return error(404, "MANIFEST_UNKNOWN", said.format(
+                    tag=ref, kind=kind, accept=request.headers.get("Accept")))
             digest, kind, body = child
         if request.headers.get("If-None-Match") in (digest, f'"{digest}"'):
             return Reply(304)

@@ -22,6 +22,8 @@ class Profile:
     anonymous_pull: bool = False
     realm: str = ""                     # "" = this token server; may be relative
     token_path: str = "/token"          # of this token server
+    token_here: str = ""                # regex: paths of it, and of the vendor's
+                                        # API, that the registry's port has, too
     challenge: list = None              # WWW-Authenticate values, as they are
     challenge_scope: bool = True        # name the missing scope
     challenge_resources: bool = True    # False: only /v2/ carries a challenge
@@ -32,15 +34,24 @@ class Profile:
     token_get: int = 200
     token_scopes: str = "all"           # all, first, last, none
     denied_status: int = 401            # of the token server: 401, 403, 404
+    denied_text: str = "incorrect username or password"
     expired_status: int = 401           # of the registry, for an expired token
+    expired_text: str = "authentication required"
+    refused_text: str = ""              # a 401's whole body: plain text
+    hides_missing: bool = False         # no pull of what is not there: 401, not 404
     token_padding: int = 0              # bytes that make tokens long
+    token_jwt: float = 0                # seconds that only the token itself tells
+    entra: dict = field(default_factory=dict)    # {"TENANT CLIENT ASSERTION": user}
 
     # Manifests (engine.py)
     check_accept: bool = True
+    accept_text: str = ""               # what else than distribution's is said
     digest_header: bool = True
     head_manifest: int = 200            # e.g. 405
+    manifests_at: str = ""              # URL to which manifests and tags redirect
     list_child: bool = True             # list not accepted: its amd64 child
     manifest_type: str = ""             # Content-Type of all manifests instead
+    rate_limit: int = 0                 # GETs of manifests in six hours (Hub)
 
     # Lists
     tags_paged: bool = False
@@ -53,7 +64,10 @@ class Profile:
     catalog_acr: bool = False           # /acr/v1/_catalog
     child_lists: bool = False           # tags/list tells of children (Google)
     last_opaque: bool = False           # last= of a link is no name
+    list_type: str = ""                 # Content-Type of tag lists instead
+    list_odd: bool = False              # null and digests among tags
     link_style: str = "relative"        # relative, absolute, unquoted, extra, http
+    link_more: str = ""                 # at the end of its query
     referrers: str = "off"              # off, on, unfiltered, 303
 
     # A vendor's own API that lists (vendors.py)
@@ -68,20 +82,34 @@ class Profile:
     api_ring: bool = False              # the last page leads to the first
     api_odd: bool = False               # nulls and names that are none
 
+    # Amazon's API (aws.py)
+    aws_keys: dict = field(default_factory=dict)     # id -> [secret, session or ""]
+    aws_account: str = "111122223333"   # whose they are
+    aws_region: str = "eu-west-1"
+    aws_life: float = 43200             # of a password
+    aws_clock: float = 0                # how much theirs is ahead of ours
+    aws_errors: dict = field(default_factory=dict)   # action -> [type, message, times]
+    aws_kept: str = ""                  # regex of what BatchDeleteImage refuses
+
     # Blobs
     redirect: int = 0                   # 0, 302, 303, 307, 308
     redirect_head: bool = True
     redirect_host: str = "localhost"    # the registry is 127.0.0.1
+    storage_origin: str = ""            # instead: "https://storage.example.com"
+    storage_path: str = "/store/"
+    storage_here: bool = False          # at the registry's own address; relative
     url_ttl: float = 1200.0
     ranges: bool = True
     lying_416: bool = True              # 416 with the blob's Content-Length
     storage_auth: int = 400             # status for a forwarded Authorization
+    storage_text: str = "Only one auth mechanism allowed"    # and what it says
 
     # Upload sessions (uploads.py)
     location: str = "absolute"          # absolute, relative, http, elsewhere
     upload_path: str = "uploads"        # uploads, upload (ghcr), outside (/v2/)
     location_query: str = "state"       # state (changes each time), none, empty
     range_style: str = "plain"          # plain 0-N, bytes, quay, none
+    upload_header: str = "Docker-Upload-Uuid"
     stale_state: int = 404              # 404 drops the session, 416 keeps it
     single_post: bool = False
     check_chunk: bool = False           # Content-Range of a PATCH is checked
@@ -105,6 +133,7 @@ class Profile:
     missing_repo: int = 404             # or 401, 403
     name_min: int = 1                   # components of a repository's name
     name_max: int = 99
+    odd_name: int = 404                 # reading others than these: 404, 400
     immutable: int = 0                  # 400, 403, 409, 412: of a tag's change
     immutable_tags: str = ".*"
     quota: int = -1                     # bytes of all blobs
@@ -214,7 +243,8 @@ PROFILES.update({
     "acr-list": dict(BEARER, service="emu.azurecr.io", token_path="/oauth2/token",
                      catalog_acr=True, tags_paged=True),
     "ecr-list": dict(auth="basic", users={"AWS": "secret"}, tags_paged=True,
-                     catalog_over=405, last_opaque=True, link_style="absolute"),
+                     catalog_over=405, last_opaque=True, link_style="absolute",
+                     list_type="text/plain; charset=utf-8"),
 })
 
 

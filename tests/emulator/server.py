@@ -3,10 +3,12 @@
 import argparse
 import json
 import os
+import re
 import signal
 import sys
 import threading
 
+import emulator.sites  # noqa: F401  (rows of PROFILES)
 from emulator.auth import Auth
 from emulator.control import Control
 from emulator.engine import Engine
@@ -28,13 +30,14 @@ class Emulator:
         self.faults = Faults()
         self.store = Store()
         self.auth = Auth(profile)
+        self.auth.exists = lambda repo: repo in self.store.repos
         self.storage = Storage(self.store, profile)
         self.engine = Engine(self.store, self.auth, self.storage, profile)
         self.vendors = Vendors(self.store, self.auth, profile)
         self.tls = tls
         self.host = host
         self.servers = {}
-        self._open("registry", self.engine.answer, port, tls)
+        self._open("registry", self._front, port, tls)
         self._open("token", self.vendors.answer, 0, tls)
         self._open("storage", self.storage.answer, 0, tls)
         self._open("control", Control(self)._answer, 0, None)
@@ -44,8 +47,8 @@ class Emulator:
         scheme, ports = ("https" if self.tls else "http"), self.ports()
         name = f"[{self.host}]" if ":" in self.host else self.host
         self.auth.token_origin = f"{scheme}://{name}:{ports['token']}"
-        self.storage.origin = (f"{scheme}://{self.profile.redirect_host}"
-                               f":{ports['storage']}")
+        self.storage.origin = self.profile.storage_origin or (
+            f"{scheme}://{self.profile.redirect_host}:{ports['storage']}")
 
     def _open(self, where, app, port, tls):
         emu = self if where != "control" else _Quiet
@@ -53,6 +56,15 @@ class Emulator:
         self.servers[where] = server
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True,
                          name=where).start()
+
+    def _front(self, request):
+        """Some vendors have everything at the registry's own address."""
+        if re.fullmatch(self.profile.token_here or "-", request.path):
+            return self.vendors.answer(request)
+        if self.profile.storage_here and \
+                request.path.startswith(self.profile.storage_path):
+            return self.storage.answer(request)
+        return self.engine.answer(request)
 
     def ports(self):
         return {name: s.server_port for name, s in self.servers.items()}
@@ -66,7 +78,7 @@ class Emulator:
     def listen(self, on):
         server = self.servers["registry"]
         if on and server.stopping:
-            self._open("registry", self.engine.answer, server.server_port, self.tls)
+            self._open("registry", self._front, server.server_port, self.tls)
         elif not on and not server.stopping:
             server.close_all()
 

@@ -32,16 +32,17 @@ class Storage:
 
     def redirect(self, method, digest):
         expires = f"{time.time() + self.profile.url_ttl:.3f}"
-        url = (f"{self.origin}/store/{digest}?X-Emu-Expires={expires}"
+        origin = "" if self.profile.storage_here else self.origin
+        url = (f"{origin}{self.profile.storage_path}{digest}?X-Emu-Expires={expires}"
                f"&X-Emu-Signature={self._sign(method, digest, expires)}")
         return Reply(self.profile.redirect,
                      [("Location", url), ("Content-Type", "text/html")])
 
     def answer(self, request):
-        digest = request.path.removeprefix("/store/")
+        digest = request.path.removeprefix(self.profile.storage_path)
         if "Authorization" in request.headers and self.profile.storage_auth:
             return _error(self.profile.storage_auth, "InvalidArgument",
-                          "Only one auth mechanism allowed")
+                          self.profile.storage_text)
         if "," in (request.headers.get("Range") or ""):
             return _error(400, "InvalidRequest", "one range only")
         expires = request.arg("X-Emu-Expires", "")

@@ -198,7 +198,7 @@ class Uploads:
     def _accepted(self, request, session, status=202):
         state = self.store.session(session)
         headers = [("Location", self._place(request, self._path(session, state))),
-                   ("Docker-Upload-Uuid", session)]
+                   (self.profile.upload_header, session)]
         span = self._range(request, state.spool.size)
         if span:
             headers.append(("Range", span))

@@ -8,8 +8,10 @@ They are on the token server's port, as the real ones are where users log in
 import json
 import re
 import secrets
-from urllib.parse import unquote, urlencode
+from urllib.parse import parse_qs, unquote, urlencode
 
+from emulator.auth import jwt
+from emulator.aws import Aws
 from emulator.reply import as_json, text
 
 HUB_DENIED = {"detail": "Incorrect authentication credentials"}
@@ -28,6 +30,7 @@ class Vendors:
         self.auth = auth
         self.profile = profile
         self.logins = {}                # token -> user
+        self.aws = Aws(store, auth.passwords, profile)
 
     def answer(self, request):
         vendor = getattr(self, "_" + self.profile.vendor, None)
@@ -69,6 +72,42 @@ class Vendors:
         link = [("Link", f'<{more}>; rel="next", <{request.origin}/>; rel="first"')]
         return as_json(200, some, link if more else [])
 
+    # -- Azure: the log-in of all, and the registry's end point that takes it -----
+    def _entra(self, request):
+        if request.method != "POST":
+            return None
+        form = {k: v[0] for k, v in parse_qs(
+            request.body_bytes(1 << 20).decode("ascii", "replace")).items()}
+        m = re.fullmatch(r"/([^/]+)/oauth2/v2.0/token", request.path)
+        if m:
+            return self._entra_login(m[1], form)
+        if request.path != "/oauth2/exchange":
+            return self.auth.answer_form(form)
+        user = self.logins.get(form.get("access_token"))
+        if (form.get("grant_type"), form.get("service")) != \
+                ("access_token", self.profile.service) or user is None:
+            return as_json(401, {"errors": [{"code": "UNAUTHORIZED",
+                                             "message": "authentication required"}]})
+        token = jwt(self.profile.token_jwt or 10800)
+        self.profile.identity_tokens[token] = user
+        return as_json(200, {"refresh_token": token})
+
+    def _entra_login(self, tenant, form):
+        wanted = {"grant_type": "client_credentials",
+                  "scope": "https://containerregistry.azure.net/.default",
+                  "client_assertion_type":
+                      "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}
+        user = self.profile.entra.get(" ".join((tenant, form.get("client_id", ""),
+                                                form.get("client_assertion", ""))))
+        if user is None or any(form.get(k) != v for k, v in wanted.items()):
+            return as_json(401, {"error": "invalid_client", "error_description":
+                                 "AADSTS700213: No matching federated identity "
+                                 "record found."})
+        token = secrets.token_urlsafe(24)
+        self.logins[token] = user
+        return as_json(200, {"token_type": "Bearer", "expires_in": 3599,
+                             "access_token": token})
+
     # -- Docker Hub --------------------------------------------------------------
     def _hub(self, request):
         if request.path in ("/v2/auth/token", "/v2/users/login"):
@@ -107,6 +146,10 @@ class Vendors:
         token = secrets.token_urlsafe(24)
         self.logins[token] = user
         return as_json(200, {"token" if old else "access_token": token})
+
+    # -- Amazon --------------------------------------------------------------------
+    def _aws(self, request):
+        return self.aws.answer(request) if "X-Amz-Target" in request.headers else None
 
     # -- GitLab --------------------------------------------------------------------
     def _gitlab_user(self, request):

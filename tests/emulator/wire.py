@@ -93,10 +93,17 @@ class Handler(BaseHTTPRequestHandler):
         for piece in self._read_pieces():
             left = cut["at"] - self.entry["received"] if cut else len(piece) + 1
             self.entry["received"] += min(left, len(piece))
+            self._note_form(piece)
             yield piece[:left]
             if left <= len(piece):
                 self.sender.end(cut.get("how", "fin"))
         self.unread = False
+
+    def _note_form(self, piece):
+        """Forms are kept in the log: they hold secrets."""
+        kind = self.headers.get("Content-Type") or ""
+        if kind.startswith("application/x-www-form-urlencoded"):
+            self.entry["form"] = self.entry.get("form", "") + piece.decode("latin-1")
 
     def _read_pieces(self):
         length = self._body_length()

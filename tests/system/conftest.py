@@ -15,6 +15,7 @@ import mounting  # noqa: E402
 from deadline import Deadline  # noqa: E402
 from emulator.client import EmulatorProcess  # noqa: E402
 from emulator.proxy import ProxyProcess  # noqa: E402
+from emulator.world import World  # noqa: E402
 from registry import DockerRegistry, make_certificate  # noqa: E402
 from tools import need  # noqa: E402
 
@@ -127,6 +128,19 @@ def proxy():
     yield start
     for p in running:
         p.__exit__()
+
+
+@pytest.fixture
+def world(tmp_path):
+    """Registries under their real names, and nothing else: see emulator/world.py.
+
+        world.add("docker.io"); m = mount(**world.options); m / "docker.io/…"
+
+    A test that made anybody ask for another host fails."""
+    made = World(tmp_path / "world")
+    yield made
+    made.stop()
+    made.check()
 
 
 class Shelf:
