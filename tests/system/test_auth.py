@@ -316,7 +316,8 @@ def test_helper_identity_token(helper, start, images):
 
 @pytest.mark.parametrize("action", [
     "echo 'credentials not found in native keychain'; exit 1", "exit 3", "kill -9 $$",
-    "echo '{'", "sleep 60", "head -c 3000000 /dev/zero"])
+    "echo '{'", "sleep 60", "head -c 10000000 /dev/zero", "head -c 9000 /dev/urandom",
+    "head -c 3000000 /dev/zero >&2; exit 1", "echo canary >&2; exit 1"])
 @pytest.mark.limit(40)
 def test_bad_helpers(helper, start, action):
     """A helper that fails or hangs: EACCES in bounded time, others unharmed."""
@@ -325,6 +326,10 @@ def test_bad_helpers(helper, start, action):
     started = time.monotonic()
     assert errno_of(os.stat, tag(m)) in ("EACCES", "ETIMEDOUT")
     assert time.monotonic() - started < 13
+    assert "canary" not in m.log() and "docker-credential" not in m.status("errors")
+    if "native" not in action and not action.startswith("sleep"):
+        assert "credential helper rfs-test" in m.log()
+        assert "see the log" in m.status("errors")
 
 
 # -- real servers --------------------------------------------------------------------
