@@ -3,6 +3,8 @@
 import base64
 import json
 import os
+import re
+from pathlib import Path
 
 import pytest
 
@@ -31,7 +33,6 @@ class World:
         path.write_text(text)
 
     def mount(self, source, **options):
-        options.setdefault("timeout", 4)
         return self.mount_(source, home=self.home, **options)
 
 
@@ -60,6 +61,11 @@ def pair(emulator, images, world):
 
 def layers(image):
     return [layer["digest"] for layer in image.document()["layers"]]
+
+
+def kept(server):
+    """The blobs a docker-registry has on its disk."""
+    return list((server.root / "docker/registry/v2/blobs").rglob("data"))
 
 
 def blob_gets(emu):
@@ -141,19 +147,22 @@ def test_silent_mirror(pair, world, images):
     """It may not use up the reader's patience, and is asked once."""
     origin, mirror = pair
     mirror.fault(path="/a/", delay=30, count=0)
-    m = world.mount(origin)
+    m = world.mount(origin, timeout=4)
     read_layers(m, images.single)
     assert blob_gets(origin)
     assert len(mirror.log(path="/a/")) <= 3
 
 
-def test_failing_mirror(pair, world, images):
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_failing_mirror(pair, world, images, status):
     origin, mirror = pair
-    mirror.fault(path="/a/", status=503, count=0)
+    mirror.fault(path="/a/", status=status, count=0)
     m = world.mount(origin)
-    read_layers(m, images.single)
+    seconds, _ = timed(read_layers, m, images.single)
+    assert seconds < 3
     assert blob_gets(origin)
-    assert "503" not in (m / ".registryfs/errors").read_text()
+    assert (m / ".registryfs/errors").read_text() == ""
+    assert "passed over" in m.log()
 
 
 @pytest.mark.parametrize("fault", [{"status": 404}, {"status": 404, "html": True},
@@ -423,7 +432,247 @@ def test_pull_through_outlives_the_origin(emulator, world, images, pull_through)
     assert os.path.isdir(m / "a/_tags/1.4")
     read_layers(m, images.single)
     m.unmount()
+    wait_until(lambda: len(kept(mirror)) >= len(layers(images.single)), 20,
+               "the mirror's copies")
     origin.call("clear_log")
     m = world.mount(origin)
     read_layers(m, images.single)
     assert not blob_gets(origin)
+
+
+# --- where a registry really is: server ---
+
+NAME = "name.example.com"
+
+
+def served(world, server, mirrors=(), more=""):
+    world.toml(NAME, f'server = "http://{server.address}"\n{more}' + "".join(
+        f'[host."http://{m.address}"]\n' for m in mirrors))
+
+
+def test_server_is_the_registry(emulator, world, images):
+    """Reading, listing, writing and removing go there; mirrors are only read."""
+    server, mirror = emulator("distribution", "delete=true"), emulator()
+    for emu in server, mirror:
+        images.single.fill(emu, "team/a")
+    served(world, server, [mirror])
+    m = world.mount(None, allow_delete=True)
+    top = m / NAME
+    assert os.listdir(top) == ["team"] and os.listdir(top / "team") == ["a"]
+    assert os.listdir(top / "team/a/_tags") == ["1.4"]
+    read_layers(top, images.single, "team/a")
+    assert blob_gets(mirror) and not blob_gets(server)
+    run("cp", "-r", top / "team/a/_tags/1.4", top / "team/b:new", timeout=30)
+    assert server.log(method="PUT", path="/v2/team/b/manifests/new")
+    os.rmdir(top / "team/b/_manifests" / images.single.digest)
+    assert server.log(method="DELETE")
+    assert not [e for e in mirror.log() if e["method"] not in ("GET", "HEAD")]
+    assert not mirror.log(path="/tags/list") and not mirror.log(path="_catalog")
+    text = (m / ".registryfs/hosts" / NAME).read_text()
+    assert f"is at        {server.address}" in text
+
+
+def test_server_with_a_path(emulator, world, images):
+    """As behind a reverse proxy; pages and upload locations are its own."""
+    server = emulator("distribution", "tags_max=2", "tags_paged=true")
+    for tag in "abcde":
+        images.single.fill(server, "hub/a", tag)
+    world.toml(NAME, f'server = "http://{server.address}/v2/hub"\n'
+                     "override_path = true\n")
+    m = world.mount(NAME)
+    assert sorted(os.listdir(m / "a/_tags")) == list("abcde")
+    run("cp", "-r", m / "a/_tags/a", m / "a/_tags/z", timeout=30)
+    assert server.log(method="PUT", path="/v2/hub/a/manifests/z")
+
+
+def test_server_that_is_not_written_to(emulator, world, images):
+    server = emulator()
+    images.single.fill(server, "a")
+    served(world, server, more='capabilities = ["pull", "resolve"]\n')
+    m = world.mount(NAME)
+    read_layers(m, images.single)
+    done = run("cp", "-r", m / "a/_tags/1.4", m / "a/_tags/new", check=False,
+               timeout=30)
+    assert done.returncode != 0
+    assert not [e for e in server.log() if e["method"] not in ("GET", "HEAD")]
+    assert "hosts.toml:1 says that it is not written to" in m.status("errors")
+
+
+def test_refusals_of_a_server(emulator, world, images):
+    """Are told of the name in the tree, and where it was asked."""
+    server = emulator()
+    server.fault(path="/manifests/", status=403, count=0)
+    served(world, server)
+    m = world.mount(NAME)
+    assert errno_of(os.stat, m / "a/_tags/1.4") == "EACCES"
+    text = m.status("errors")
+    assert f"{NAME}/a/_tags/1.4" in text and f"(asked of {server.address})" in text
+
+
+# --- what was written here is seen here ---
+
+@pytest.fixture
+def stale(emulator, world, images):
+    """(origin, mirror): the mirror resolves tags and never looks again."""
+    origin, mirror = emulator("distribution", "delete=true", "delete_tag=202"), emulator()
+    for emu in origin, mirror:
+        images.single.fill(emu, "a")
+        images.multi.fill(emu, "a", "other")
+    mirrored(world, origin, mirror, capabilities='["pull", "resolve"]')
+    return origin, mirror
+
+
+def digest_of(path):
+    return os.getxattr(path, "user.oci.digest").decode()
+
+
+def test_own_tag_is_seen(stale, world, images):
+    m = world.mount(stale[0], tag_ttl=0)
+    assert digest_of(m / "a:1.4") == images.single.digest
+    run("cp", "-rT", m / "a/_tags/other", m / "a/_tags/1.4", timeout=30)
+    assert digest_of(m / "a:1.4") == images.multi.digest
+    run("ln", "-s", "1.4", m / "a/_tags/fresh")
+    assert digest_of(m / "a/_tags/fresh") == images.multi.digest
+    assert digest_of(m / "a:other") == images.multi.digest     # by the mirror
+    assert stale[1].log(path="/manifests/other")
+
+
+def test_own_removal_is_seen(stale, world, images):
+    m = world.mount(stale[0], tag_ttl=0, allow_delete=True)
+    os.rmdir(m / "a/_tags/1.4")
+    assert errno_of(os.stat, m / "a/_tags/1.4") == "ENOENT"
+    os.rmdir(m / "a/_manifests" / images.multi.digest)
+    assert errno_of(os.stat, m / "a/_manifests" / images.multi.digest) == "ENOENT"
+
+
+def test_a_stale_mirror_makes_no_conflict(stale, world, images, tmp_path):
+    """What a tag means before it is written is asked of the registry itself."""
+    origin, mirror = stale
+    m = world.mount(origin, tag_ttl=0)
+    images.multi.fill(origin, "a", "1.4")           # the mirror has not noticed
+    assert digest_of(m / "a:1.4") == images.single.digest
+    run("cp", "-r", images.large.folder, m / "a:big", timeout=30)
+    run("cp", "-rT", m / "a:big", m / "a/_tags/1.4", timeout=30)
+    assert digest_of(m / "a:1.4") == images.large.digest
+    assert not os.listdir(m / ".registryfs/pending")
+
+
+def test_own_tag_behind_a_pull_through(docker_registry, world, images, pull_through):
+    """A real one that keeps what it was asked for."""
+    origin = docker_registry()
+    images.single.push(origin.address, "a", "1")
+    images.multi.push(origin.address, "a", "2")
+    mirror = pull_through(origin.address)
+    mirrored(world, origin, mirror, capabilities='["pull", "resolve"]')
+    m = world.mount(origin, tag_ttl=0)
+    assert digest_of(m / "a:1") == images.single.digest
+    run("cp", "-rT", m / "a/_tags/2", m / "a/_tags/1", timeout=30)
+    assert digest_of(m / "a:1") == images.multi.digest
+    assert sorted(os.listdir(m / "a/_tags")) == ["1", "2"]
+
+
+# --- the examples, with docker-registry in proxy mode where theirs would be ---
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "contrib/mirrors"
+
+
+def example_hosts():
+    """The [host] of the example, each with its comment."""
+    text = (EXAMPLES / "hosts.toml").read_text()
+    return re.findall(r'# ([^\n]*)\n(\[host\.[^#]*)', text)
+
+
+@pytest.mark.parametrize("comment,section", example_hosts(),
+                         ids=lambda x: re.sub(r"\W.*", "", x.strip("[# ")) or None)
+def test_example_hosts_toml(registry, emulator, world, images, pull_through, comment,
+                            section):
+    """Each one alone, at the address of a real pull-through registry (or, where it
+    has a path, of an emulator that has the names beneath it)."""
+    path = re.search(r'host\."https?://[^/"]+(/[^"]*)?"', section)[1]
+    if path:
+        mirror = emulator()
+        images.single.fill(mirror, path.removeprefix("/v2/") + "/team/app")
+    else:
+        mirror = pull_through(registry.address)
+    section = re.sub(r'https?://[^/"]+', f"http://{mirror.address}", section)
+    section = re.sub(r"  ca = .*\n", "", section)
+    world.toml(registry.address, section)
+    m = world.mount(registry)
+    assert read_file(m / "team/app/_tags/1.4/manifest.json") == \
+        images.single.data(images.single.digest)
+    read_layers(m, images.single, "team/app")
+    page = (m / ".registryfs/hosts" / registry.address).read_text()
+    assert f"mirror       {mirror.address}" in page and "passed over" not in page
+    if path:
+        assert blob_gets(mirror)
+    else:
+        wait_until(lambda: len(kept(mirror)) >= len(layers(images.single)), 10,
+                   "the mirror's copies")
+    assert "hosts.toml" not in m.log()
+
+
+def test_example_registries_conf(registry, world, images, pull_through):
+    """Read as it stands; its mirror and its rewritten name at other addresses."""
+    text = (EXAMPLES / "registries.conf").read_text()
+    mirror = pull_through(registry.address)
+    world.conf(text.replace('"docker.io"', f'"{registry.address}"')
+               .replace("mirror.example.com:5000", mirror.address)
+               .replace("registry.example.com/platform/base-images",
+                        f"{registry.address}/team")
+               .replace("[[registry.mirror]]", "[[registry.mirror]]\ninsecure = true"))
+    m = world.mount(None)
+    top = m / registry.address
+    assert os.path.isdir(top / "team/app:1.4")
+    read_layers(top, images.single, "team/app")
+    wait_until(lambda: kept(mirror), 10, "the mirror's copies")
+    other = m / "images.example.com/base"
+    assert os.path.isdir(other / "app:1.4/rootfs")
+    assert errno_of(os.stat, m / "untrusted.example.net/x:1") == "EPERM"
+    assert "registries.conf" not in m.log()
+
+
+def test_example_pull_through(registry, world, images, tmp_path, monkeypatch):
+    """The configuration itself, but for its addresses and certificate."""
+    need("docker-registry")
+    text = re.sub(r"  tls: .*\n", "", (EXAMPLES / "pull-through.yml").read_text())
+    for old, new in (("{", "{{"), ("}", "}}"), (":5000", "127.0.0.1:{port}"),
+                     ("https://registry-1.docker.io", f"http://{registry.address}"),
+                     ("/var/lib/registry-mirror", "{root}")):
+        assert old in text
+        text = text.replace(old, new)
+    monkeypatch.setattr("registry.CONF", text)
+    server = DockerRegistry(tmp_path / "example")
+    try:
+        mirrored(world, registry, server, capabilities='["pull", "resolve"]')
+        m = world.mount(registry)
+        read_layers(m, images.single, "team/app")
+        wait_until(lambda: kept(server), 10, "the mirror's copies")
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("user", [True, False])
+def test_pull_through_that_wants_to_know(registry, world, images, tmp_path, user):
+    """A real mirror with htpasswd: used with a credential, passed by without."""
+    need("docker-registry", "htpasswd")
+
+    class Closed(DockerRegistry):
+        def _more(self, users):
+            return f"proxy: {{remoteurl: 'http://{registry.address}'}}\n" \
+                + super()._more({"jim": "word"})
+
+    server = Closed(tmp_path / "closed")
+    try:
+        mirrored(world, registry, server)
+        options = {}
+        if user:
+            options["authfile"] = auth_file(tmp_path / "auth.json",
+                                            **{server.address: "jim:word"})
+        m = world.mount(registry, **options)
+        read_layers(m, images.single, "team/app")
+        if user:
+            wait_until(lambda: kept(server), 10, "the mirror's copies")
+        assert user or not kept(server)
+        assert m.status("errors") == ""
+    finally:
+        server.stop()
