@@ -46,7 +46,7 @@ do_configure() {
 
 do_lint() {
 	cd "$top"
-	shellcheck -x contrib/*.sh tests/*.sh tests/fuzz/*.sh .ci/run
+	shellcheck -x contrib/*.sh tests/*.sh tests/fuzz/*.sh tests/soak/*.sh .ci/run
 	mandoc -T lint -W warning man/*
 	groff -mdoc -Tutf8 -ww -z man/*
 	systemd-analyze verify contrib/*.service 2>&1 | tee "$build/verify"
@@ -146,7 +146,7 @@ need $build_packages libcmocka-dev libarchive-dev zlib1g-dev clang \
 	xz-utils shellcheck mandoc groff python3 python3-pytest openssl curl jq attr \
 	apache2-utils busybox-static docker-registry skopeo podman buildah \
 	umoci systemd procps rsync cpio libarchive-tools zstd pigz isal libcap2-bin containerd \
-	stargz-snapshotter
+	stargz-snapshotter strace libseccomp2
 
 # The sanitizers of clang 14 and kernels with much address randomisation do not
 # agree; where the personality may be changed it is switched off for them.

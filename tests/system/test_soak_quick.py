@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parts of tests/soak, a few cycles of each; and that they can fail.
+
+What is preloaded comes before gcc's AddressSanitizer, and uses its allocator.
+clang's is in the program itself, where nothing comes before it: then allocations
+are made to fail in a plain build, $REGISTRYFS_PLAIN."""
+import os
+import random
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools import absent, need
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "soak"))
+
+import calls  # noqa: E402
+import crash  # noqa: E402
+import load  # noqa: E402
+import power  # noqa: E402
+import report  # noqa: E402
+import torture  # noqa: E402
+from disk import Disk  # noqa: E402
+from world import World  # noqa: E402
+
+SECONDS = {"alloc": 5, "liballoc": 3, "syscall": 4, "killcall": 3, "kill": 3,
+           "power": 5, "damage": 4.5, "trees": 1}
+PARTS = {"alloc": torture.allocations, "liballoc": torture.library_allocations,
+         "syscall": calls.failing_calls, "killcall": calls.killing_calls,
+         "kill": crash.kills, "power": power.power_loss, "damage": crash.damages,
+         "trees": load.trees}
+
+
+@pytest.fixture
+def world():
+    need("cc", "addr2line")
+    made = World()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """The program whose allocations can fail is the one that is mounted."""
+    program = torture.plain_program()
+    if program is None:
+        absent("no program without an allocator of its own (REGISTRYFS_PLAIN)")
+    monkeypatch.setenv("REGISTRYFS", program)
+
+
+def check(part):
+    assert not part.findings, "\n".join(part.findings)
+    assert part.cycles > 0
+
+
+@pytest.mark.limit(120)
+@pytest.mark.parametrize("name", PARTS)
+def test_part(world, name, request):
+    if name in ("alloc", "liballoc"):
+        request.getfixturevalue("failing")
+    part = report.Part(name, SECONDS[name] / 60, verbose=False)
+    PARTS[name](world, part, random.randrange(1 << 30), 20)
+    check(part)
+
+
+# What once was wrong with no memory: a start without a word, a mount that stayed
+# read-only, an upload that nobody took, a file that nobody closed.
+ONCE = ("options_parse", "fs_mount", "open_db", "load_of", "commit", "node_way")
+
+
+@pytest.mark.limit(120)
+def test_places(world, failing):
+    """Allocations in places that once were not survived."""
+    part = report.Part("places", 1, verbose=False)
+    sweep = torture.Torture(world, part, "failalloc")
+    sweep.learn()
+    plans = sweep.plans_in(ONCE)
+    assert sorted(plans) == sorted(ONCE)
+    sweep.sweep(plans.values())
+    check(part)
+
+
+class Careless(Disk):
+    """One whose syncs do nothing."""
+
+    def sync(self, what):
+        pass
+
+
+class UntilFound(report.Part):
+    """Is over with the first finding."""
+
+    def time_left(self):
+        return -1 if self.findings else super().time_left()
+
+
+@pytest.mark.limit(120)
+def test_power_loss_is_seen(world, monkeypatch):
+    """Where nothing was ever synced, something acknowledged is missed."""
+    monkeypatch.setattr(power, "Disk", Careless)
+    monkeypatch.setattr(power, "RECORD_S", 2)
+    part = UntilFound("power", 1, verbose=False)
+    power.power_loss(world, part, 1)
+    assert re.search("acknowledged and lost|journal is refused", part.findings[0])
+
+
+@pytest.mark.parametrize("scene", [d for d in crash.DISKS if d is not
+                                   crash.two_daemons])  # test_cache.py has that
+def test_disk(world, scene):
+    if os.geteuid() != 0:
+        absent("mounting a small tmpfs needs root")
+    part = report.Part("disk", 1, verbose=False)
+    part.cycle(scene.__name__, scene, world, random.Random(1))
+    check(part)
+
+
+@pytest.mark.limit(120)
+def test_load(world):
+    part = report.Part("load", 5 / 60, verbose=False)
+    load.soak(world, part, 1)
+    check(part)
