@@ -3,7 +3,6 @@
 #include "content/remember.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,45 +26,6 @@ static char *make_key(const char *kind, struct repo *r, const struct digest *d)
 			  text);
 }
 
-static int add_annotations(const struct descriptor *d, struct str *out)
-{
-	int r = str_add(out, ",\"annotations\":{");
-
-	for (size_t i = 0; i < d->annotations_len && r == 0; i++) {
-		if (i > 0)
-			r = str_addc(out, ',');
-		if (r == 0)
-			r = json_add_string(out, d->annotations[i].key);
-		if (r == 0)
-			r = str_addc(out, ':');
-		if (r == 0)
-			r = json_add_string(out, d->annotations[i].value);
-	}
-	return r < 0 ? r : str_addc(out, '}');
-}
-
-static int add_descriptor(const struct descriptor *d, struct str *out)
-{
-	char digest[DIGEST_TEXT_MAX];
-	int r;
-
-	digest_format(&d->digest, digest);
-	r = str_add(out, "{\"mediaType\":");
-	if (r == 0)
-		r = json_add_string(out, d->mediatype);
-	if (r == 0)
-		r = str_addf(out, ",\"digest\":\"%s\",\"size\":%" PRIu64,
-			     digest, d->size_bytes);
-	if (r == 0 && d->artifact_type) {
-		r = str_add(out, ",\"artifactType\":");
-		if (r == 0)
-			r = json_add_string(out, d->artifact_type);
-	}
-	if (r == 0 && d->annotations_len > 0)
-		r = add_annotations(d, out);
-	return r < 0 ? r : str_addc(out, '}');
-}
-
 void remember_referrers(struct repo *r, const struct digest *subject,
 			const struct descriptor *v, size_t len)
 {
@@ -77,7 +37,7 @@ void remember_referrers(struct repo *r, const struct digest *subject,
 		if (i > 0)
 			e = str_addc(&text, ',');
 		if (e == 0)
-			e = add_descriptor(&v[i], &text);
+			e = descriptor_print(&v[i], &text);
 	}
 	if (e == 0)
 		e = str_add(&text, "]}");

@@ -7,12 +7,14 @@
 #include "oci/descriptor.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "oci/malformed.h"
 #include "oci/mediatype.h"
 #include "util/json.h"
+#include "util/str.h"
 
 /* NULL stays NULL. */
 static int copy_string(const char *s, char **ret)
@@ -302,4 +304,46 @@ int descriptor_copy(const struct descriptor *d, struct descriptor *ret)
 const char *descriptor_annotation(const struct descriptor *d, const char *key)
 {
 	return annotations_find(d->annotations, d->annotations_len, key);
+}
+
+static int add_member(struct str *out, const char *name, const char *value)
+{
+	int r = str_addf(out, ",\"%s\":", name);
+
+	return r < 0 ? r : json_add_string(out, value);
+}
+
+static int add_annotations(struct str *out, const struct descriptor *d)
+{
+	int r = str_add(out, ",\"annotations\":{");
+
+	for (size_t i = 0; r == 0 && i < d->annotations_len; i++) {
+		r = i ? str_addc(out, ',') : 0;
+		if (r == 0)
+			r = json_add_string(out, d->annotations[i].key);
+		if (r == 0)
+			r = str_addc(out, ':');
+		if (r == 0)
+			r = json_add_string(out, d->annotations[i].value);
+	}
+	return r < 0 ? r : str_addc(out, '}');
+}
+
+int descriptor_print(const struct descriptor *d, struct str *out)
+{
+	char digest[DIGEST_TEXT_MAX];
+	int r = str_add(out, "{\"mediaType\":");
+
+	digest_format(&d->digest, digest);
+	if (r == 0)
+		r = json_add_string(out, d->mediatype);
+	if (r == 0)
+		r = add_member(out, "digest", digest);
+	if (r == 0)
+		r = str_addf(out, ",\"size\":%" PRIu64, d->size_bytes);
+	if (r == 0 && d->artifact_type)
+		r = add_member(out, "artifactType", d->artifact_type);
+	if (r == 0 && d->annotations_len)
+		r = add_annotations(out, d);
+	return r < 0 ? r : str_addc(out, '}');
 }

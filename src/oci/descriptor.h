@@ -15,6 +15,7 @@
 
 struct json;
 struct json_error;
+struct str;
 
 struct annotation {
 	char *key, *value;
@@ -38,6 +39,8 @@ int descriptor_from_json(const struct json *o, struct descriptor *ret,
 			 struct json_error *err);
 void descriptor_done(struct descriptor *d);
 int descriptor_copy(const struct descriptor *d, struct descriptor *ret);
+/* As JSON, on one line, without platform and urls. */
+int descriptor_print(const struct descriptor *d, struct str *out);
 const char *descriptor_annotation(const struct descriptor *d, const char *key);
 /* `annotations` of any object; *ret_len 0 if absent.  Strings only. */
 int annotations_from_json(const struct json *o, struct annotation **ret,

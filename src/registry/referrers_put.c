@@ -14,7 +14,6 @@
  * what was read, and might take away what another has just added.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -169,48 +168,6 @@ static ssize_t find(const struct edit *e)
 
 /* --- writing --- */
 
-static int add_member(struct str *out, const char *name, const char *value)
-{
-	int r = str_addf(out, ",\"%s\":", name);
-
-	return r < 0 ? r : json_add_string(out, value);
-}
-
-static int add_annotations(struct str *out, const struct descriptor *d)
-{
-	int r = str_add(out, ",\"annotations\":{");
-
-	for (size_t i = 0; r == 0 && i < d->annotations_len; i++) {
-		r = i ? str_addc(out, ',') : 0;
-		if (r == 0)
-			r = json_add_string(out, d->annotations[i].key);
-		if (r == 0)
-			r = str_addc(out, ':');
-		if (r == 0)
-			r = json_add_string(out, d->annotations[i].value);
-	}
-	return r < 0 ? r : str_addc(out, '}');
-}
-
-static int print_descriptor(const struct descriptor *d, struct str *out)
-{
-	char digest[DIGEST_TEXT_MAX];
-	int r = str_add(out, "{\"mediaType\":");
-
-	digest_format(&d->digest, digest);
-	if (r == 0)
-		r = json_add_string(out, d->mediatype);
-	if (r == 0)
-		r = add_member(out, "digest", digest);
-	if (r == 0)
-		r = str_addf(out, ",\"size\":%" PRIu64, d->size_bytes);
-	if (r == 0 && d->artifact_type)
-		r = add_member(out, "artifactType", d->artifact_type);
-	if (r == 0 && d->annotations_len)
-		r = add_annotations(out, d);
-	return r < 0 ? r : str_addc(out, '}');
-}
-
 static int append(struct edit *e, struct str *out)
 {
 	autostr item = {.max = MANIFEST_BYTES_MAX};
@@ -219,7 +176,7 @@ static int append(struct edit *e, struct str *out)
 	/* More than this nobody here would read again. */
 	if (e->list.items >= MANIFEST_CHILDREN_MAX)
 		return -EFBIG;
-	r = print_descriptor(e->add, &item);
+	r = descriptor_print(e->add, &item);
 	return r < 0 ? r : splice_append(&e->list, item.buf, out);
 }
 

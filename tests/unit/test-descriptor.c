@@ -177,6 +177,28 @@ static char *many(const char *before, size_t n, const char *fmt,
 	return str_steal(&s);
 }
 
+static void test_print(void **state)
+{
+	static const char *const texts[] = {
+		"{" BASE "}",
+		"{" BASE ",\"artifactType\":\"c/d\"}",
+		"{" BASE ",\"annotations\":{\"k\":\"a \\\"b\\\"\",\"l\":\"\"}}",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(texts); i++) {
+		struct descriptor d;
+		struct json_error err;
+		struct str out = {.len = 0};
+
+		assert_int_equal(parse(texts[i], &d, &err), 0);
+		assert_int_equal(descriptor_print(&d, &out), 0);
+		assert_string_equal(out.buf, texts[i]);
+		str_done(&out);
+		descriptor_done(&d);
+	}
+}
+
 static void test_limits(void **state)
 {
 	static const struct {
@@ -211,6 +233,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_full_and_copy),
+		cmocka_unit_test(test_print),
 		cmocka_unit_test(test_limits),
 	};
 
