@@ -82,8 +82,6 @@ static int page(struct registry *r, const char *area, char **cursor,
 		return -EOPNOTSUPP;
 	e = *cursor ? ask_page(r, &c, area, *cursor, w, &a)
 		    : find_owner(r, &c, area, w, &a);
-	if (e == 0 && !a.doc)
-		e = a.status == 404 ? -EOPNOTSUPP : vendor_refused(r, area, &a);
 	if (e == 0)
 		e = vendor_add_names(r, &packages, area, area, &a, names);
 	if (e == 0) {

@@ -113,9 +113,6 @@ static int page(struct registry *r, const char *area, char **cursor,
 		e = -ENOMEM;
 	if (e == 0)
 		e = ask_page(r, area, url, w, &a);
-	if (e == 0 && !a.doc)
-		e = a.status == 404 ? -EOPNOTSUPP
-				    : vendor_refused(r, object, &a);
 	if (e == 0)
 		e = vendor_add_names(r, *area ? &repositories : &projects, area,
 				     object, &a, names);

@@ -207,9 +207,6 @@ static int page(struct registry *r, const char *area, char **cursor,
 				   "?page=1&page_size=100",
 				   base, area);
 	e = url ? ask_page(r, base, area, url, w, &a) : -ENOMEM;
-	if (e == 0 && !a.doc)
-		/* What is private is as good as not there. */
-		e = a.status == 404 ? -EOPNOTSUPP : vendor_refused(r, area, &a);
 	if (e == 0)
 		e = vendor_add_names(r, &repositories, area, area, &a, names);
 	if (e == 0)

@@ -107,8 +107,6 @@ static int page(struct registry *r, const char *area, char **cursor,
 	e = page_url(r, area, *cursor, &url);
 	if (e == 0)
 		e = ask_page(r, area, url, w, &a);
-	if (e == 0 && !a.doc)
-		e = a.status == 404 ? -EOPNOTSUPP : vendor_refused(r, area, &a);
 	if (e == 0)
 		e = vendor_add_names(r, &repositories, area, area, &a, names);
 	if (e == 0)

@@ -302,6 +302,10 @@ int vendor_add_names(struct registry *r, const struct vendor_list *l,
 	const struct json *list = NULL;
 	int e = 0;
 
+	/* What is private is as good as not there. */
+	if (!a->doc)
+		return a->status == 404 ? -EOPNOTSUPP
+					: vendor_refused(r, object, a);
 	if (l->member)
 		e = json_is_object(a->doc)
 			    ? json_opt_array(a->doc, l->member, &list, &err)

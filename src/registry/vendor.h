@@ -56,6 +56,7 @@ int vendor_broken(struct registry *r, const char *object, const char *why);
 /*
  * One page of objects in an array.  `add` makes names of one object; what it
  * cannot use it leaves out.  The page is the document itself, or its member.
+ * -EOPNOTSUPP: there was none.
  */
 struct vendor_list {
 	const char *member; /* or NULL */
