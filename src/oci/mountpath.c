@@ -97,8 +97,7 @@ static int parse_reserved(struct scan *s, struct mountpath *p)
 	if (r->all == MOUNTPATH_TAGS) {
 		if (!reference_is_tag(s->name))
 			return -EINVAL;
-		snprintf(p->tag, sizeof(p->tag), "%.*s", REFERENCE_TAG_MAX,
-			 s->name);
+		memcpy(p->tag, s->name, strlen(s->name) + 1);
 	} else if (reference_parse_digest_name(s->name, &p->digest) < 0) {
 		return -EINVAL;
 	}
