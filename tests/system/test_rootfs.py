@@ -31,7 +31,8 @@ def real(tmp_path_factory):
     need("buildah", "podman", "umoci")
     if os.geteuid() != 0:
         absent("unpacking with owners and devices needs root")
-    folder = Path(tempfile.mkdtemp(prefix="rfs-real-", dir="/var/tmp"))
+    # podman makes an image name of the path: no "_" next to "-".
+    folder = Path(tempfile.mkdtemp(prefix="rfs-real-x", suffix="x", dir="/var/tmp"))
     builder = realimage.Storage(folder / "build")
     puller = realimage.Storage(folder / "pull")
     try:
