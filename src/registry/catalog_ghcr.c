@@ -15,18 +15,7 @@
 
 static const char *const owners[] = {"orgs", "users"};
 
-static int add_package(const struct json *one, const char *area,
-		       struct string_list *names)
-{
-	const char *s = json_string(json_find(one, "name"));
-	autofree char *name = s ? str_printf("%s/%s", area, s) : NULL;
-
-	if (!s)
-		return 0;
-	return name ? string_list_add(names, name) : -ENOMEM;
-}
-
-static const struct vendor_list packages = {.add = add_package};
+static const struct vendor_list packages = {.add = vendor_add_beneath};
 
 static int ask_page(struct registry *r, const struct credential *c,
 		    const char *area, const char *url, struct wait *w,

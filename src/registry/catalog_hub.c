@@ -128,19 +128,8 @@ static int identify(struct registry *r, const char *base, const char *area,
 
 /* --- listing --- */
 
-static int add_repository(const struct json *one, const char *area,
-			  struct string_list *names)
-{
-	const char *s = json_string(json_find(one, "name"));
-	autofree char *name = s ? str_printf("%s/%s", area, s) : NULL;
-
-	if (!s)
-		return 0;
-	return name ? string_list_add(names, name) : -ENOMEM;
-}
-
 static const struct vendor_list repositories = {.member = "results",
-						.add = add_repository};
+						.add = vendor_add_beneath};
 
 static int top(struct registry *r, struct string_list *names)
 {

@@ -17,19 +17,8 @@
 
 #define CURSOR_MAX 2048
 
-static int add_repository(const struct json *one, const char *area,
-			  struct string_list *names)
-{
-	const char *s = json_string(json_find(one, "name"));
-	autofree char *name = s ? str_printf("%s/%s", area, s) : NULL;
-
-	if (!s)
-		return 0;
-	return name ? string_list_add(names, name) : -ENOMEM;
-}
-
 static const struct vendor_list repositories = {.member = "repositories",
-						.add = add_repository};
+						.add = vendor_add_beneath};
 
 static int page_url(struct registry *r, const char *area, const char *cursor,
 		    char **ret)

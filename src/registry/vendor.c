@@ -325,6 +325,17 @@ int vendor_add_names(struct registry *r, const struct vendor_list *l,
 	return e;
 }
 
+int vendor_add_beneath(const struct json *one, const char *area,
+		       struct string_list *names)
+{
+	const char *s = json_string(json_find(one, "name"));
+	autofree char *name = s ? str_printf("%s/%s", area, s) : NULL;
+
+	if (!s)
+		return 0;
+	return name ? string_list_add(names, name) : -ENOMEM;
+}
+
 int vendor_own_namespace(const struct credential *c, struct string_list *names)
 {
 	autofree char *name = NULL;

@@ -66,5 +66,8 @@ struct vendor_list {
 int vendor_add_names(struct registry *r, const struct vendor_list *l,
 		     const char *area, const char *object,
 		     const struct vendor_answer *a, struct string_list *names);
+/* An `add`: "area/NAME" of the object's "name". */
+int vendor_add_beneath(const struct json *one, const char *area,
+		       struct string_list *names);
 /* The user's own, as a folder. */
 int vendor_own_namespace(const struct credential *c, struct string_list *names);
