@@ -130,12 +130,12 @@ static int job_stream(struct job *j, struct fetch *fetch)
 		size_t len = chunk_len(c, i);
 
 		r = read_chunk(j, fetch, buf, len);
+		if (r == 0 && chunks_failed(c))
+			return 0; /* through others; who waits will see it */
 		if (r == 0)
 			r = chunks_put(c, i, buf, len);
 		if (r < 0)
 			return r;
-		if (chunks_failed(c))
-			return 0; /* through others; who waits will see it */
 		metric_add(METRIC_CHUNKS_FETCHED, 1);
 		autolock(&fs->lock);
 		j->next = i + 1;

@@ -176,9 +176,10 @@ static int put_once(struct chunks *c, size_t i, const void *bytes, size_t len)
 
 	list_init(&claim.node);
 	pthread_mutex_lock(&c->s->lock);
-	if (!chunk_claim(c, i, &claim)) {
+	if (c->failed || !chunk_claim(c, i, &claim)) {
+		r = c->failed ? -EBADMSG : 0;
 		pthread_mutex_unlock(&c->s->lock);
-		return 0;
+		return r;
 	}
 	epoch = c->epoch;
 	r = chunkmap_prepare(&c->map, i, false);

@@ -51,7 +51,8 @@ bool chunks_ready(struct chunks *c, size_t i, bool strict);
 /*
  * Gives chunk i, exactly its length.  0: it is there (or was before); or
  * -EBADMSG: it does not fit its states (chunk refused), or it completed the
- * blob and the digest is wrong (all data dropped, chunks_failed is true).
+ * blob and the digest is wrong (all data dropped, chunks_failed is true), or
+ * another one did before: of a failed blob nothing is taken.
  * Hashing ahead of a gap waits for the gap; may hash a lot when one closes.
  */
 int chunks_put(struct chunks *c, size_t i, const void *bytes, size_t len);
