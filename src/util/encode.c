@@ -203,3 +203,32 @@ size_t utf8_sequence(const char *s, size_t n)
 	}
 	return len;
 }
+
+size_t utf8_plain(const char *s, size_t n)
+{
+	size_t len = utf8_sequence(s, n);
+	const unsigned char *p = (const unsigned char *)s;
+
+	if (len == 1 && (p[0] < 0x20 || p[0] == 0x7f))
+		return 0;
+	if (len == 2 && p[0] == 0xc2 && p[1] < 0xa0)
+		return 0;
+	return len;
+}
+
+int escape_text(const char *in, const char *also, struct str *out)
+{
+	int r = 0;
+
+	while (*in && r == 0) {
+		size_t n =
+			strchr(also, *in) ? 0 : utf8_plain(in, strnlen(in, 4));
+
+		if (n)
+			r = str_addn(out, in, n);
+		else
+			r = str_addf(out, "\\x%02x", (unsigned char)*in);
+		in += n ? n : 1;
+	}
+	return r;
+}

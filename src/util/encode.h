@@ -21,3 +21,8 @@ int percent_encode(const char *in, const char *keep, struct str *out);
 int percent_decode(const char *in, size_t n, struct str *out);
 /* Bytes (1 to 4) of the valid UTF-8 sequence at the start; 0: there is none. */
 size_t utf8_sequence(const char *s, size_t n);
+/* The same, and 0 for what a terminal or a reader of lines could take for a
+ * command: C0, DEL, C1. */
+size_t utf8_plain(const char *s, size_t n);
+/* Adds text; bytes that are not plain, or in `also`, as \xNN. */
+int escape_text(const char *in, const char *also, struct str *out);

@@ -75,11 +75,9 @@ static size_t escape(const char *text, size_t n, char *out)
 
 	for (size_t i = 0; i < n;) {
 		unsigned char c = (unsigned char)text[i];
-		size_t k = utf8_sequence(text + i, n - i);
-		bool c1 = k == 2 && c == 0xc2 &&
-			  (unsigned char)text[i + 1] < 0xa0;
+		size_t k = utf8_plain(text + i, n - i);
 
-		if (k == 0 || c < 0x20 || c == 0x7f || c1) {
+		if (k == 0) {
 			out[len++] = '\\';
 			out[len++] = 'x';
 			out[len++] = hex[c >> 4];

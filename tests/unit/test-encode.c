@@ -218,9 +218,36 @@ static void utf8(void **state)
 				 t[i].len);
 }
 
+static void escaped(void **state)
+{
+	static const struct {
+		const char *in, *also, *out;
+	} t[] = {
+		{"", "", ""},
+		{"plain n\xc3\xb6 \xe2\x82\xac", "",
+		 "plain n\xc3\xb6 \xe2\x82\xac"},
+		{"a\nb\x1b\x7f", "", "a\\x0ab\\x1b\\x7f"},
+		{"\xc2\x80\xc2\x9f\xc2\xa0", "",
+		 "\\xc2\\x80\\xc2\\x9f\xc2\xa0"},
+		{"\xe4", "", "\\xe4"},
+		{"\xe2\x82", "", "\\xe2\\x82"},
+		{"a\\b", "", "a\\b"},
+		{"a\\b", "\\", "a\\x5cb"},
+	};
+
+	for (size_t i = 0; i < COUNT(t); i++) {
+		autostr out = {.len = 0};
+
+		assert_int_equal(str_add(&out, ""), 0);
+		assert_int_equal(escape_text(t[i].in, t[i].also, &out), 0);
+		assert_string_equal(out.buf, t[i].out);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(escaped),
 		cmocka_unit_test(hex),
 		cmocka_unit_test(base64),
 		cmocka_unit_test(base64_url),
