@@ -173,13 +173,17 @@ static curl_socket_t on_socket(void *arg, curlsocktype purpose,
 			       struct curl_sockaddr *a)
 {
 	struct http_transfer *t = arg;
+	curl_socket_t fd;
 
 	(void)purpose;
 	if (!peer_allowed(t, sockaddr_class(a))) {
 		t->peer_refused = true;
 		return CURL_SOCKET_BAD;
 	}
-	return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+	fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+	if (fd < 0)
+		t->socket_errno = errno;
+	return fd;
 }
 
 /* Stops at the first option that fails: only memory can be short. */
@@ -327,7 +331,8 @@ static enum http_fail connect_verdict(const struct http_transfer *t)
 	curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &e);
 	if (t->peer_refused)
 		return HTTP_FAIL_PEER;
-	switch (e) {
+	/* libcurl knows only of what came of connect(2). */
+	switch (e ? e : t->socket_errno) {
 	case ECONNREFUSED:
 		return HTTP_FAIL_REFUSED;
 	case ETIMEDOUT:

@@ -45,6 +45,7 @@ struct http_transfer {
 	enum http_fail why; /* set by the callback that broke it off */
 	const char *why_text;
 	bool peer_refused; /* at least one address was */
+	int socket_errno;  /* why there was no socket for one */
 	bool tcp_up;
 	bool untold; /* bytes have come of which the reader was not told */
 	char error[CURL_ERROR_SIZE];
