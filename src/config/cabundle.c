@@ -141,13 +141,14 @@ static const char *system_bundle(void)
 	return NULL;
 }
 
-static int refuse(const char *path, const char *reason)
+static int refuse(const char *path, const char *reason, char *why)
 {
-	log_error("CA file %s %s", path, reason);
+	snprintf(why, CERTS_WHY_MAX, "CA file %s %s", path, reason);
 	return -EINVAL;
 }
 
-static int name_of(const struct string_list *files, char ret[NAME_LEN + 1])
+static int name_of(const struct string_list *files, char ret[NAME_LEN + 1],
+		   char *why)
 {
 	uint8_t digest[HASH_MAX];
 	struct hash h;
@@ -159,7 +160,7 @@ static int name_of(const struct string_list *files, char ret[NAME_LEN + 1])
 		struct trustfile_id id;
 
 		if (trustfile_stat(files->v[i], &id) < 0)
-			return refuse(files->v[i], "is not there");
+			return refuse(files->v[i], "is not there", why);
 		n[0] = id.dev;
 		n[1] = id.ino;
 		n[2] = (uint64_t)id.size;
@@ -178,7 +179,7 @@ static int name_of(const struct string_list *files, char ret[NAME_LEN + 1])
 
 /* Who may write the system's is not for us to judge; certs.d is ours. */
 static int read_ca(const char *path, bool is_system, char **ret,
-		   size_t *ret_len)
+		   size_t *ret_len, char *why)
 {
 	const char *reason = "cannot be read";
 	struct trustfile_id id;
@@ -189,35 +190,35 @@ static int read_ca(const char *path, bool is_system, char **ret,
 	else
 		r = trustfile_read(path, CA_FILE_MAX, ret, ret_len, &id,
 				   &reason);
-	return r == -ENOMEM || r >= 0 ? r : refuse(path, reason);
+	return r == -ENOMEM || r >= 0 ? r : refuse(path, reason, why);
 }
 
-static int append(const char *path, bool is_system, struct str *out)
+static int append(const char *path, bool is_system, struct str *out, char *why)
 {
 	autofree char *buf = NULL;
 	size_t len;
 	int r;
 
-	r = read_ca(path, is_system, &buf, &len);
+	r = read_ca(path, is_system, &buf, &len, why);
 	if (r < 0)
 		return r;
 	if (!strstr(buf, "-----BEGIN "))
-		return refuse(path, "is not in PEM format");
+		return refuse(path, "is not in PEM format", why);
 	r = str_addn(out, buf, len);
 	if (r == 0)
 		r = str_addc(out, '\n');
-	return r == -EFBIG ? refuse(path, "makes it too large") : r;
+	return r == -EFBIG ? refuse(path, "makes it too large", why) : r;
 }
 
 /* The system's bundle, if there is one, is the first of `files`. */
 static int build(struct cabundle *b, const struct string_list *files,
-		 bool has_system, const char *name)
+		 bool has_system, const char *name, char *why)
 {
 	autostr text = {.max = BUNDLE_MAX};
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < files->len; i++)
-		r = append(files->v[i], has_system && i == 0, &text);
+		r = append(files->v[i], has_system && i == 0, &text, why);
 	if (r < 0)
 		return r;
 	/* Gone with its parent (a session that ended): a new one elsewhere. */
@@ -229,7 +230,7 @@ static int build(struct cabundle *b, const struct string_list *files,
 			return r;
 	}
 	if (b->names.len >= BUNDLES_MAX)
-		return refuse(files->v[0], "changed too often");
+		return refuse(files->v[0], "changed too often", why);
 	r = string_list_add_once(&b->names, name);
 	if (r == 0)
 		r = fd_replace_file(b->dirfd, name, text.buf, text.len);
@@ -240,17 +241,17 @@ static int build(struct cabundle *b, const struct string_list *files,
 }
 
 static int get(struct cabundle *b, const struct string_list *files,
-	       bool has_system, char **ret)
+	       bool has_system, char **ret, char *why)
 {
 	char name[NAME_LEN + 1];
 	char *path;
 	int r;
 
-	r = name_of(files, name);
+	r = name_of(files, name, why);
 	if (r < 0)
 		return r;
 	if (!b->dir || faccessat(b->dirfd, name, R_OK, 0) < 0) {
-		r = build(b, files, has_system, name);
+		r = build(b, files, has_system, name, why);
 		if (r < 0)
 			return r;
 	}
@@ -262,7 +263,7 @@ static int get(struct cabundle *b, const struct string_list *files,
 }
 
 int cabundle_get(struct cabundle *b, const struct string_list *cas,
-		 char **ret_path)
+		 char **ret_path, char ret_why[CERTS_WHY_MAX])
 {
 	const char *system = system_bundle();
 	autostrings files = {.v = NULL};
@@ -277,5 +278,5 @@ int cabundle_get(struct cabundle *b, const struct string_list *cas,
 	if (r < 0)
 		return r;
 	autolock(&b->lock);
-	return get(b, &files, system != NULL, ret_path);
+	return get(b, &files, system != NULL, ret_path, ret_why);
 }

@@ -5,7 +5,9 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,7 +37,18 @@ static bool is_ours(const char *name)
 		str_suffix(name, ".key"));
 }
 
-static int list_names(const char *dir, struct string_list *names)
+__attribute__((format(printf, 2, 3))) static int refuse(char *why,
+							const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, CERTS_WHY_MAX, fmt, ap);
+	va_end(ap);
+	return -EINVAL;
+}
+
+static int list_names(const char *dir, struct string_list *names, char *why)
 {
 	DIR *d = opendir(dir);
 	struct dirent *e;
@@ -43,18 +56,15 @@ static int list_names(const char *dir, struct string_list *names)
 
 	if (!d && (errno == ENOENT || errno == ENOTDIR))
 		return -ENOENT;
-	if (!d) {
-		log_error("%s: cannot be read: %s", dir, strerror(errno));
-		return -EINVAL;
-	}
+	if (!d)
+		return refuse(why, "%s: cannot be read: %s", dir,
+			      strerror(errno));
 	while (r == 0 && (e = readdir(d))) {
 		if (is_ours(e->d_name))
 			r = string_list_add(names, e->d_name);
-		if (names->len > CERTS_FILES_MAX) {
-			log_error("%s: more than %d files", dir,
-				  CERTS_FILES_MAX);
-			r = -EINVAL;
-		}
+		if (names->len > CERTS_FILES_MAX)
+			r = refuse(why, "%s: more than %d files", dir,
+				   CERTS_FILES_MAX);
 	}
 	closedir(d);
 	if (r == 0 && names->len > 0)
@@ -64,7 +74,8 @@ static int list_names(const char *dir, struct string_list *names)
 
 /* The other half of a client pair must be there. */
 static int check_pair(const char *dir, const struct string_list *names,
-		      const char *name, const char *suffix, const char *other)
+		      const char *name, const char *suffix, const char *other,
+		      char *why)
 {
 	autofree char *partner = NULL;
 
@@ -76,8 +87,8 @@ static int check_pair(const char *dir, const struct string_list *names,
 		return -ENOMEM;
 	if (string_list_has(names, partner))
 		return 0;
-	log_error("%s/%s: there is no %s beside it", dir, name, partner);
-	return -EINVAL;
+	return refuse(why, "%s/%s: there is no %s beside it", dir, name,
+		      partner);
 }
 
 static int add_client(const char *dir, const char *name, struct certs *ret)
@@ -102,29 +113,29 @@ static int add_ca(const char *dir, const char *name, struct certs *ret)
 }
 
 static int add_file(const char *dir, const struct string_list *names,
-		    const char *name, struct certs *ret)
+		    const char *name, struct certs *ret, char *why)
 {
 	int r;
 
 	if (str_suffix(name, ".crt"))
 		return add_ca(dir, name, ret);
-	r = check_pair(dir, names, name, ".cert", ".key");
+	r = check_pair(dir, names, name, ".cert", ".key", why);
 	if (r == 0)
-		r = check_pair(dir, names, name, ".key", ".cert");
+		r = check_pair(dir, names, name, ".key", ".cert", why);
 	if (r == 0 && str_suffix(name, ".cert"))
 		r = add_client(dir, name, ret);
 	return r;
 }
 
-int certs_scan(const char *dir, struct certs *ret)
+int certs_scan(const char *dir, struct certs *ret, char ret_why[CERTS_WHY_MAX])
 {
 	autostrings names = {.v = NULL};
 	struct certs c = {.client_cert = NULL};
 	int r;
 
-	r = list_names(dir, &names);
+	r = list_names(dir, &names, ret_why);
 	for (size_t i = 0; r == 0 && i < names.len; i++)
-		r = add_file(dir, &names, names.v[i], &c);
+		r = add_file(dir, &names, names.v[i], &c, ret_why);
 	if (r < 0) {
 		certs_done(&c);
 		return r;

@@ -11,6 +11,8 @@ struct certs {
 	char *client_cert, *client_key; /* the first pair, or NULL */
 };
 
-/* -ENOENT: no such directory.  -EINVAL: half a pair, or unreadable: logged. */
-int certs_scan(const char *dir, struct certs *ret);
+#define CERTS_WHY_MAX 1024
+/* -ENOENT: no such directory.  -EINVAL: half a pair, or unreadable; ret_why
+ * says which. */
+int certs_scan(const char *dir, struct certs *ret, char ret_why[CERTS_WHY_MAX]);
 void certs_done(struct certs *c);

@@ -36,7 +36,8 @@ void hosts_forget_routes(struct hosts *h)
 	registriesconf_done(&h->registries);
 	string_list_done(&h->toml_dirs);
 	map_free(h->tomls, toml_entry_free);
-	h->tomls = NULL;
+	map_free(h->told, free);
+	h->tomls = h->told = NULL;
 	if (h->has_lock)
 		pthread_mutex_destroy(&h->lock);
 	h->has_lock = false;
@@ -70,6 +71,8 @@ int hosts_init_routes(struct hosts *h, const char *cert_dir)
 	r = list_dirs(cert_dir, &h->toml_dirs);
 	if (r == 0)
 		r = map_new(&h->tomls);
+	if (r == 0)
+		r = map_new(&h->told);
 	return r < 0 ? r : registriesconf_load(&h->registries);
 }
 
@@ -185,11 +188,13 @@ static void set_scheme(const struct endpoint *e, struct host_conf *c)
 static int overlay(struct hosts *h, const struct endpoint *e,
 		   struct host_conf *c)
 {
+	char why[CERTS_WHY_MAX] = "";
 	char *bundle;
 	int r = 0;
 
 	if (e->cas.len) {
-		r = cabundle_get(h->bundles, &e->cas, &bundle);
+		r = cabundle_get(h->bundles, &e->cas, &bundle, why);
+		hosts_tell(h, e->where, *why ? why : NULL);
 		if (r < 0)
 			return r;
 		free(c->ca_file);
@@ -253,7 +258,9 @@ static int add_step(struct route *r, const struct endpoint *e,
 		    const char *repository)
 {
 	struct route_step step = {.endpoint = e,
-				  .repository = strdup(repository)};
+				  .repository = strdup(repository),
+				  .there = "",
+				  .here = ""};
 	int ret = step.repository ? vec_push(r, step) : -ENOMEM;
 
 	if (ret < 0)
@@ -288,11 +295,18 @@ static int add_rewritten(const struct regentry *entry, const struct rewrite *w,
 			 struct route *ret)
 {
 	autofree char *name = NULL;
+	const char *slash = strchr(entry->prefix, '/');
 	int r = registriesconf_rewrite(entry, w, host, repository, &name);
 
 	if (r == -EINVAL)
 		return 0; /* there cannot be such a repository */
-	return r < 0 ? r : add_step(ret, w->endpoint, name);
+	if (r == 0)
+		r = add_step(ret, w->endpoint, name);
+	if (r == 0 && *w->path)
+		ret->v[ret->len - 1].there = w->path + 1;
+	if (r == 0 && slash)
+		ret->v[ret->len - 1].here = slash + 1;
+	return r;
 }
 
 static int add_mirrors(const struct regentry *entry, const char *host,

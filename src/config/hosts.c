@@ -20,8 +20,12 @@
 #include "config/pattern.h"
 #include "config/userdirs.h"
 #include "util/auto.h"
+#include "util/log.h"
+#include "util/map.h"
 #include "util/str.h"
 #include "util/vec.h"
+
+#define TOLD_MAX 4096
 
 AUTOPTR_DEFINE(hosts, hosts_free)
 
@@ -129,7 +133,7 @@ static bool is_dir(const char *path)
 
 /* The first directory that exists counts, even if it is empty. */
 static int find_certs(const struct hosts *h, const char *name,
-		      struct certs *ret)
+		      struct certs *ret, char *why)
 {
 	for (size_t i = 0; i < h->cert_dirs.len; i++) {
 		autofree char *dir =
@@ -138,21 +142,38 @@ static int find_certs(const struct hosts *h, const char *name,
 		if (!dir)
 			return -ENOMEM;
 		if (is_dir(dir))
-			return certs_scan(dir, ret);
+			return certs_scan(dir, ret, why);
 	}
 	return 0;
+}
+
+void hosts_tell(struct hosts *h, const char *host, const char *why)
+{
+	char *now = why ? strdup(why) : NULL;
+	void *before;
+
+	autolock(&h->lock);
+	before = map_remove(h->told, host);
+	if (why && (!before || strcmp(before, why) != 0))
+		log_error("%s", why);
+	free(before);
+	if (now && (map_len(h->told) >= TOLD_MAX ||
+		    map_put(h->told, host, now, NULL) < 0))
+		free(now);
 }
 
 static int set_certs(struct hosts *h, const char *name, struct host_conf *c)
 {
 	struct certs certs = {.client_cert = NULL};
+	char why[CERTS_WHY_MAX] = "";
 	int r;
 
-	r = find_certs(h, name, &certs);
+	r = find_certs(h, name, &certs, why);
+	if (r == 0 && certs.cas.len > 0)
+		r = cabundle_get(h->bundles, &certs.cas, &c->ca_file, why);
+	hosts_tell(h, name, *why ? why : NULL);
 	if (r == -ENOENT)
 		return 0;
-	if (r == 0 && certs.cas.len > 0)
-		r = cabundle_get(h->bundles, &certs.cas, &c->ca_file);
 	if (r == 0) {
 		c->client_cert = steal(&certs.client_cert);
 		c->client_key = steal(&certs.client_key);

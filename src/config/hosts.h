@@ -30,7 +30,8 @@ struct endpoint;
 struct hosts;
 int hosts_new(const struct options *o, struct hosts **ret);
 void hosts_free(struct hosts *h); /* removes the temporary CA bundles */
-/* -EINVAL: certs.d is broken (a .cert without .key…), logged with the file. */
+/* -EINVAL: certs.d is broken (a .cert without .key…), logged with the file,
+ * once. */
 int hosts_find(struct hosts *h, const char *host, struct host_conf *ret);
 void host_conf_done(struct host_conf *c);
 
@@ -59,6 +60,8 @@ int mirror_host(const char *component, char ret[REFERENCE_HOST_MAX + 1]);
 struct route_step {
 	const struct endpoint *endpoint; /* NULL: the host of the name itself */
 	char *repository;
+	/* What its name begins with there, and what that stands for; "" */
+	const char *there, *here;
 };
 
 /* In the order in which they are to be asked; only the last one's "there is no

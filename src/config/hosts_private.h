@@ -24,8 +24,9 @@ struct hosts {
 	struct registriesconf registries; /* immutable */
 	struct string_list toml_dirs;	  /* roots of hosts.toml */
 	bool has_lock;
-	pthread_mutex_t lock; /* protects tomls */
+	pthread_mutex_t lock; /* protects tomls, told */
 	struct map *tomls;    /* host -> struct hoststoml, read once */
+	struct map *told;     /* host -> char *, what is wrong with its files */
 
 	struct endpoint *mirror; /* of everything, or NULL */
 	char *mirror_path;	 /* "" or "team/x"; NULL without */
@@ -37,6 +38,8 @@ int hosts_init_routes(struct hosts *h, const char *cert_dir);
 void hosts_forget_routes(struct hosts *h);
 /* Without what hosts.toml and registries.conf say. */
 int hosts_find_usual(struct hosts *h, const char *host, struct host_conf *ret);
+/* Logs what is wrong, unless that is what was so before; NULL: nothing is. */
+void hosts_tell(struct hosts *h, const char *host, const char *why);
 /* What those files say of the host itself. */
 int hosts_add_own(struct hosts *h, struct host_conf *c);
 /* The host's hosts.toml, empty if there is none; its canonical name. */

@@ -239,6 +239,19 @@ static void broken(void **state)
 		capture_begin();
 		assert_int_equal(hosts_find(h, "h.io", &c), -EINVAL);
 		assert_says(capture_end(), t[i].says);
+		/* Once, not per look-up; again when it was mended. */
+		capture_begin();
+		assert_int_equal(hosts_find(h, "h.io", &c), -EINVAL);
+		assert_string_equal(capture_end(), "");
+		unlink(at(t[i].file));
+		capture_begin();
+		assert_int_equal(hosts_find(h, "h.io", &c), 0);
+		assert_string_equal(capture_end(), "");
+		host_conf_done(&c);
+		put_mode(t[i].file, t[i].text, t[i].mode);
+		capture_begin();
+		assert_int_equal(hosts_find(h, "h.io", &c), -EINVAL);
+		assert_says(capture_end(), t[i].says);
 		hosts_free(h);
 		unlink(at(t[i].file));
 	}
