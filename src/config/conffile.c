@@ -110,7 +110,7 @@ bool conffile_bool_safe(struct conffile *f, const struct toml *table,
 {
 	const struct toml *t = toml_find(table, key);
 
-	if (!t && !toml_is_broken(table, key))
+	if (!t && !toml_broken_line(table, key) && !toml_broken_line(table, ""))
 		return false;
 	if (t && t->type == TOML_BOOL && !t->doubtful)
 		return t->flag;

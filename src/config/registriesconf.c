@@ -6,22 +6,18 @@
  */
 #include "config/registriesconf.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "config/conffile.h"
 #include "config/hostname.h"
-#include "config/userdirs.h"
 #include "oci/reference.h"
 #include "util/auto.h"
 #include "util/log.h"
 #include "util/str.h"
 #include "util/vec.h"
 
-#define SYSTEM "/etc/containers/registries.conf"
-#define DROPINS_MAX 256
 #define RANKS 1024 /* over any length of a host */
 
 static void rewrite_done(struct rewrite *w)
@@ -233,17 +229,16 @@ static int read_mirrors(struct conffile *f, const struct toml *t,
 	return r;
 }
 
-/* What may be blocked, and cannot be told apart, is everything. */
-static int block_all(struct conffile *f, const struct toml *t,
-		     struct registriesconf *c)
+int registriesconf_block_all(struct registriesconf *c, const char *path,
+			     unsigned line)
 {
-	char *where = str_printf("%s:%u", f->path, t->line);
+	char *where = line ? str_printf("%s:%u", path, line) : strdup(path);
 
 	if (!where)
 		return -ENOMEM;
-	conffile_warn(f, t->line,
-		      "this blocks a registry, and it cannot be told which; "
-		      "until that is mended, all are blocked");
+	log_warning("%s: this may block registries, and it cannot be told "
+		    "which; until that is mended, all are blocked",
+		    where);
 	free(c->blocks_all);
 	c->blocks_all = where;
 	return 0;
@@ -255,9 +250,12 @@ static int read_entry_name(struct conffile *f, const struct toml *t,
 {
 	const char *location = conffile_string(f, t, "location");
 	const char *prefix = conffile_string(f, t, "prefix");
-	bool lost = toml_is_broken(t, "prefix") ||
+	bool lost = toml_broken_line(t, "prefix") ||
 		    (!prefix && toml_find(t, "prefix"));
 
+	/* Behind what was meant to begin the next one. */
+	if (e->blocked && prefix && toml_find(t, "prefix")->doubtful)
+		return -EINVAL;
 	if (!prefix && !lost)
 		prefix = location;
 	if (!prefix) {
@@ -294,12 +292,14 @@ static int read_entry(struct conffile *f, const struct toml *t,
 	conffile_bool(f, t, "mirror-by-digest-only", &e->by_digest_only);
 	if (c->len >= REGISTRIESCONF_ENTRIES_MAX) {
 		conffile_warn(f, t->line, "this is one too many");
-		return e->blocked ? block_all(f, t, c) : 0;
+		return e->blocked
+			       ? registriesconf_block_all(c, f->path, t->line)
+			       : 0;
 	}
 	e->where = str_printf("%s:%u", f->path, t->line);
 	r = e->where ? read_entry_name(f, t, e, &location) : -ENOMEM;
 	if (r == -EINVAL && e->blocked)
-		return block_all(f, t, c);
+		return registriesconf_block_all(c, f->path, t->line);
 	if (r == 0 && !location && e->insecure && *e->prefix != '*')
 		location = e->prefix;
 	if (r == 0 && location)
@@ -315,6 +315,52 @@ static int read_entry(struct conffile *f, const struct toml *t,
 	return r == -EINVAL ? 0 : r;
 }
 
+/* "h" of version 1's block list. */
+static int read_blocked(struct conffile *f, const struct toml *t,
+			struct registriesconf *c)
+{
+	autoptr(regentry) e = calloc(1, sizeof(*e));
+	int r = -EINVAL;
+
+	if (!e)
+		return -ENOMEM;
+	e->blocked = true;
+	e->where = str_printf("%s:%u", f->path, t->line);
+	if (!e->where)
+		return -ENOMEM;
+	if (t->type == TOML_STRING && c->len < REGISTRIESCONF_ENTRIES_MAX)
+		r = read_prefix(f, t, t->text, true, &e->prefix);
+	if (r == 0)
+		r = put(c, e);
+	if (r == 0)
+		(void)steal(&e);
+	return r == -EINVAL ? registriesconf_block_all(c, f->path, t->line) : r;
+}
+
+/* Version 1: [registries.block] registries = ["h"]. */
+static int read_block(struct conffile *f, const struct toml *root,
+		      struct registriesconf *c)
+{
+	static const char *const names[] = {"registries", "block",
+					    "registries"};
+	const struct toml *t = root;
+	unsigned lost = 0;
+	int r = 0;
+
+	for (size_t i = 0; t && !lost && i < 3; i++) {
+		lost = toml_broken_line(t, names[i]);
+		if (!lost)
+			lost = t->type == TOML_TABLE ? toml_broken_line(t, "")
+						     : t->line;
+		t = toml_find(t, names[i]);
+	}
+	if (t && !lost && t->type != TOML_ARRAY)
+		lost = t->line;
+	for (size_t i = 0; t && !lost && r == 0 && i < t->len; i++)
+		r = read_blocked(f, t->v[i], c);
+	return lost ? registriesconf_block_all(c, f->path, lost) : r;
+}
+
 int registriesconf_read(struct conffile *f, const struct toml *root,
 			struct registriesconf *ret)
 {
@@ -324,107 +370,30 @@ int registriesconf_read(struct conffile *f, const struct toml *root,
 					   "credential-helpers",
 					   "additional-layer-store-auth-helper",
 					   "aliases",
+					   "registries",
 					   NULL};
+	static const char *const version_1[] = {"search", "block", NULL};
 	const struct toml *list = toml_find(root, "registry");
-	int r = 0;
+	const struct toml *old = toml_find(root, "registries");
+	unsigned lost = toml_broken_line(root, "registry");
+	int r;
 
 	conffile_known(f, root, keys);
+	if (old)
+		conffile_known(f, old, version_1);
 	if (list && list->type != TOML_ARRAY) {
 		conffile_warn(f, list->line,
 			      "registry must be written [[registry]]");
-		return 0;
+		return registriesconf_block_all(ret, f->path, list->line);
 	}
+	/* Its header is not there. */
+	if (!lost && toml_find(root, "blocked"))
+		lost = toml_find(root, "blocked")->line;
+	r = lost ? registriesconf_block_all(ret, f->path, lost)
+		 : read_block(f, root, ret);
 	for (size_t i = 0; list && i < list->len && r == 0; i++)
 		r = read_entry(f, list->v[i], ret);
 	return r;
-}
-
-static int load_file(const char *path, struct registriesconf *c)
-{
-	struct conffile f = {.path = path};
-	struct toml *root;
-	int r = conffile_load(&f, &root);
-
-	if (r < 0)
-		return r == -ENOMEM || r == -ENOENT ? r : 0;
-	r = registriesconf_read(&f, root, c);
-	toml_free(root);
-	return r;
-}
-
-static int is_dropin(const struct dirent *e)
-{
-	return e->d_name[0] != '.' && str_suffix(e->d_name, ".conf");
-}
-
-static int by_name(const struct dirent **a, const struct dirent **b)
-{
-	return strcmp((*a)->d_name, (*b)->d_name);
-}
-
-static int load_dir(const char *dir, struct registriesconf *c)
-{
-	struct dirent **names;
-	int n = scandir(dir, &names, is_dropin, by_name);
-	int r = 0;
-
-	if (n < 0)
-		return errno == ENOMEM ? -ENOMEM : 0;
-	for (int i = 0; i < n; i++) {
-		autofree char *path =
-			str_printf("%s/%s", dir, names[i]->d_name);
-
-		if (r == 0 && i < DROPINS_MAX)
-			r = path ? load_file(path, c) : -ENOMEM;
-		if (r == -ENOENT)
-			r = 0;
-		free(names[i]);
-	}
-	free(names);
-	return r;
-}
-
-static int load_main(const char *own, struct registriesconf *c)
-{
-	const char *told = getenv("CONTAINERS_REGISTRIES_CONF");
-	int r = -ENOENT;
-
-	if (told && *told) {
-		r = load_file(told, c);
-		if (r == -ENOENT)
-			log_warning("%s does not exist", told);
-		return r;
-	}
-	if (own)
-		r = load_file(own, c);
-	return r == -ENOENT ? load_file(SYSTEM, c) : r;
-}
-
-int registriesconf_load(struct registriesconf *ret)
-{
-	struct registriesconf c = {.v = NULL};
-	autofree char *dir = NULL;
-	autofree char *own = NULL;
-	autofree char *dropins = NULL;
-	int r = userdirs_config(&dir);
-
-	if (r == 0) {
-		own = str_printf("%s/containers/registries.conf", dir);
-		dropins = str_printf("%s/containers/registries.conf.d", dir);
-		r = own && dropins ? 0 : -ENOMEM;
-	}
-	if (r == 0 || r == -ENOENT)
-		r = load_main(own, &c);
-	if (r == 0 || r == -ENOENT)
-		r = load_dir(SYSTEM ".d", &c);
-	if (r == 0 && dropins)
-		r = load_dir(dropins, &c);
-	if (r < 0) {
-		registriesconf_done(&c);
-		return r;
-	}
-	*ret = c;
-	return 0;
 }
 
 /* How much of "host/repository" the prefix covers; 0: it is not beneath. */

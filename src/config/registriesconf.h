@@ -2,7 +2,8 @@
 #pragma once
 /*
  * containers' registries.conf, version 2, with its drop-in directories
- * (registries.md C.7): what counts for repositories beneath a prefix.
+ * (registries.md C.7): what counts for repositories beneath a prefix.  What
+ * cannot be read must not open what it may block.
  * Immutable once read; any thread.
  */
 #include "config/endpoint.h"
@@ -37,6 +38,9 @@ struct registriesconf {
 
 /* All files there are; what cannot be used was told. */
 int registriesconf_load(struct registriesconf *ret);
+/* What may be blocked, and cannot be told apart, is everything; told. */
+int registriesconf_block_all(struct registriesconf *c, const char *path,
+			     unsigned line);
 /* One more file: an entry takes the place of one with its prefix. */
 int registriesconf_read(struct conffile *f, const struct toml *root,
 			struct registriesconf *ret);

@@ -41,14 +41,14 @@ const struct toml *toml_find(const struct toml *table, const char *key)
 	return NULL;
 }
 
-bool toml_is_broken(const struct toml *table, const char *key)
+unsigned toml_broken_line(const struct toml *table, const char *key)
 {
 	for (size_t i = 0; table->type == TOML_TABLE && i < table->len; i++) {
 		if (table->v[i]->type == TOML_BROKEN &&
 		    strcmp(table->v[i]->key, key) == 0)
-			return true;
+			return table->v[i]->line;
 	}
-	return false;
+	return 0;
 }
 
 int toml_bad(struct tomlscan *s, const char *why)
@@ -86,7 +86,7 @@ int toml_new(struct tomlscan *s, enum toml_type type, struct toml **ret)
 
 int toml_add(struct tomlscan *s, struct toml *parent, struct toml *child)
 {
-	int r = parent->len < TOML_CHILDREN_MAX
+	int r = parent->len < TOML_CHILDREN_MAX || child->type == TOML_BROKEN
 			? vec_push(parent, child)
 			: toml_bad(s, "is one too many");
 
@@ -128,10 +128,15 @@ int toml_add_broken(struct tomlscan *s, struct toml *table, const char *key)
 {
 	const char *why = s->why;
 	struct toml *t;
-	int r = toml_is_broken(table, key)
-			? 0
-			: add_named(s, table, key, TOML_BROKEN, &t);
+	int r = 0;
 
+	if (!key || table->len >= TOML_CHILDREN_MAX)
+		key = "";
+	if (!toml_broken_line(table, key)) {
+		r = add_named(s, table, key, TOML_BROKEN, &t);
+		if (r == 0)
+			t->line = s->begun;
+	}
 	s->why = why;
 	return r == 0 ? -EINVAL : r;
 }
@@ -217,39 +222,6 @@ static int close_header(struct tomlscan *s, bool many)
 	return 0;
 }
 
-static int read_header(struct tomlscan *s, struct toml *root, struct toml **ret)
-{
-	struct toml *t = root;
-	bool many;
-	int r = 0;
-
-	s->p++;
-	many = toml_at(s, '[');
-	if (many)
-		s->p++;
-	for (unsigned depth = 0; r == 0; depth++) {
-		autofree char *key = NULL;
-
-		if (depth >= TOML_DEPTH_MAX)
-			return toml_bad(s, "is nested too deep");
-		toml_skip_blanks(s);
-		r = toml_read_key(s, &key);
-		if (r < 0)
-			return r;
-		toml_skip_blanks(s);
-		if (toml_at(s, '.')) {
-			s->p++;
-			r = toml_enter(s, t, key, &t);
-			continue;
-		}
-		r = close_header(s, many);
-		if (r == 0 && many)
-			return open_element(s, t, key, ret);
-		return r < 0 ? r : open_table(s, t, key, ret);
-	}
-	return r;
-}
-
 /* Nothing but a comment may follow. */
 static int end_statement(struct tomlscan *s)
 {
@@ -263,6 +235,53 @@ static int end_statement(struct tomlscan *s)
 	if (s->p < s->end && *s->p != '\n')
 		return toml_bad(s, "goes on behind its value");
 	return 0;
+}
+
+/* One name of it, in *t.  1: there are more, in *ret. */
+static int read_header_name(struct tomlscan *s, bool many, struct toml *t,
+			    struct toml **ret)
+{
+	autofree char *key = NULL;
+	int r;
+
+	toml_skip_blanks(s);
+	r = toml_read_key(s, &key);
+	toml_skip_blanks(s);
+	if (r == 0 && toml_at(s, '.')) {
+		s->p++;
+		r = toml_enter(s, t, key, ret);
+		if (r == 0)
+			return 1;
+	} else if (r == 0) {
+		r = close_header(s, many);
+		if (r < 0) /* that need not be the whole name */
+			return toml_add_broken(s, t, NULL);
+		r = many ? open_element(s, t, key, ret)
+			 : open_table(s, t, key, ret);
+		if (r == 0)
+			r = end_statement(s);
+	}
+	return r == -EINVAL ? toml_add_broken(s, t, key) : r;
+}
+
+static int read_header(struct tomlscan *s, struct toml *root, struct toml **ret)
+{
+	struct toml *t = root;
+	bool many;
+	int r = 1;
+
+	s->p++;
+	many = toml_at(s, '[');
+	if (many)
+		s->p++;
+	for (unsigned depth = 0; r == 1; depth++) {
+		if (depth >= TOML_DEPTH_MAX)
+			return toml_bad(s, "is nested too deep");
+		r = read_header_name(s, many, t, &t);
+	}
+	if (r == 0)
+		*ret = t;
+	return r;
 }
 
 static void tell(struct tomlscan *s, unsigned line)
@@ -283,13 +302,21 @@ static void next_line(struct tomlscan *s)
 
 /* What has no end has not swallowed all that follows: but for a file of such
  * beginnings, it is read from the next line on. */
-static void recover(struct tomlscan *s, const char *start, unsigned line)
+static int recover(struct tomlscan *s, struct toml *root, const char *start,
+		   unsigned line)
 {
+	int r = 0;
+
 	tell(s, line);
-	if (s->p == s->end && s->line > line && s->errors < TOML_ERRORS_MAX) {
+	if (s->p < s->end || s->line == line)
+		return 0;
+	if (s->errors < TOML_ERRORS_MAX) {
 		s->p = start;
 		s->line = line;
+	} else {
+		r = toml_add_broken(s, root, NULL);
 	}
+	return r == -EINVAL ? 0 : r;
 }
 
 static int read_statement(struct tomlscan *s, struct toml *root,
@@ -302,8 +329,6 @@ static int read_statement(struct tomlscan *s, struct toml *root,
 	if (toml_at(s, '[')) {
 		*here = NULL;
 		r = read_header(s, root, &table);
-		if (r == 0)
-			r = end_statement(s);
 		if (r == 0)
 			*here = table;
 		return r;
@@ -339,14 +364,15 @@ int toml_parse(const char *text, size_t len, toml_told *told, void *arg,
 		const char *start = s.p;
 		unsigned line = s.line;
 
+		s.begun = line;
 		toml_skip_blanks(&s);
 		if (s.p < s.end && !strchr("#\r\n", *s.p))
 			r = read_statement(&s, root, &here);
 		else
 			r = end_statement(&s);
 		if (r == -EINVAL)
-			recover(&s, start, line);
-		else if (r < 0)
+			r = recover(&s, root, start, line);
+		if (r < 0)
 			return r;
 		next_line(&s);
 	}

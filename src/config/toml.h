@@ -51,5 +51,6 @@ int toml_parse(const char *text, size_t len, toml_told *told, void *arg,
 void toml_free(struct toml *t);
 /* NULL: there is none, or it is broken. */
 const struct toml *toml_find(const struct toml *table, const char *key);
-/* Something is written for it, and cannot be read. */
-bool toml_is_broken(const struct toml *table, const char *key);
+/* Where something is written for it that cannot be read, or for "" something
+ * of which not even the name can; 0: nowhere. */
+unsigned toml_broken_line(const struct toml *table, const char *key);

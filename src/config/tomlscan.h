@@ -12,6 +12,7 @@ struct tomlscan {
 	toml_told *told;
 	void *arg;
 	unsigned errors;
+	unsigned begun; /* the line of the statement */
 };
 
 int toml_bad(struct tomlscan *s, const char *why); /* -EINVAL */

@@ -381,7 +381,8 @@ int toml_read_pair(struct tomlscan *s, struct toml *table, unsigned depth)
 			return toml_bad(s, "is nested too deep");
 		r = toml_read_key(s, &key);
 		if (r < 0)
-			return r;
+			return r == -EINVAL ? toml_add_broken(s, table, NULL)
+					    : r;
 		toml_skip_blanks(s);
 		if (toml_at(s, '='))
 			return put_value(s, table, &key, depth);

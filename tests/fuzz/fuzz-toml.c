@@ -30,7 +30,7 @@ static void walk(const struct toml *t, unsigned lines)
 		    toml_find(t, t->v[i]->key) != t->v[i])
 			abort();
 		if (t->v[i]->type == TOML_BROKEN &&
-		    !toml_is_broken(t, t->v[i]->key))
+		    !toml_broken_line(t, t->v[i]->key))
 			abort();
 		walk(t->v[i], lines);
 	}

@@ -361,7 +361,6 @@ static const struct {
 	{"[[registry]]\nlocation = \"https://x.test\"\n", ":1: https://x.test"},
 	{"[[registry]]\nlocation = \"x.test/a:1\"\n", "single tags"},
 	{"[[registry]]\n", ":1: a registry without prefix and location"},
-	{"registry = 'x'\n", ":1: registry must be written [[registry]]"},
 };
 
 static void test_broken(void **state)
@@ -375,23 +374,14 @@ static void test_broken(void **state)
 				   broken[i].text);
 		autofree char *got = NULL;
 
-		/* The rest counts, wherever it can be told apart. */
-		if (strstr(text, "registry = 'x'"))
-			strstr(text, "[[registry]]")[0] = '\0';
 		put(CONF, text);
 		capture_begin();
 		h = start();
 		assert_says(capture_end(), broken[i].says);
+		/* The rest counts. */
 		got = route(h, "good.test", "a", true);
-		if (strstr(text, "good.test"))
-			assert_string_equal(got, "there.test/v2 a");
+		assert_string_equal(got, "there.test/v2 a");
 	}
-	put_mode(CONF, "[[registry]]\nlocation = 'x.test'\nblocked = true\n",
-		 0666);
-	capture_begin();
-	autoptr(hosts) h = start();
-	assert_says(capture_end(), "writable by others");
-	assert_null(hosts_blocked(h, "x.test", ""));
 }
 
 /* What of an entry cannot be read must not open what it may block. */
@@ -445,7 +435,88 @@ static void test_fails_closed(void **state)
 	}
 }
 
-/* Whatever the file is, everything else goes on. */
+/* Whole files of which nobody knows what they block, and where they say so. */
+static const struct {
+	const char *text, *where; /* of o.test, of which nothing is said */
+} lost[] = {
+	{"[[registry]\nprefix='h.test'\nblocked=true\n", "conf:1"},
+	{"\n[[registry\nprefix='h.test'\nblocked=true\n", "conf:2"},
+	{"[aliases\n[[registry]]\nprefix='h.test'\n", "conf:1"},
+	{"[[regi stry]]\nprefix='h.test'\nblocked=true\n", "conf:1"},
+	{"[[registry]] #\n[[registry]] x\nprefix='h.test'\n", "conf:2"},
+	{"[registry]\nprefix='h.test'\nblocked=true\n", "conf:1"},
+	{"[registry]\n[[registry]]\nprefix='h.test'\nblocked=true\n", "conf:1"},
+	{"registry = 'x'\n", "conf:1"},
+	{"registry]]\nprefix='h.test'\nblocked=true\n", "conf:1"},
+	{"#[[registry]]\nprefix='h.test'\nblocked=true\n", "conf:3"},
+	{"[[registry]]\nprefix='g.test'\nregistry]]\nprefix='h.test'\n"
+	 "blocked=true\n",
+	 "conf:1"},
+	{"[registries.block]\nregistries=['h.test', 7]\n", "conf:2"},
+	{"[registries.block]\nregistries=['h.test'\n", "conf:2"},
+	{"[registries.block\nregistries=['h.test']\n", "conf:1"},
+	{"[registries.block]\nregistries=['https://h.test']\n", "conf:2"},
+	{"[registries]\nblock = ['h.test']\n", "conf:2"},
+	/* What is lost blocks nothing. */
+	{"[[registry]]\nprefix='h.test'\n[[registry.mirror]\nlocation='x'\n",
+	 NULL},
+	{"[aliases]\n[aliases]\n[[registry]]\nprefix='h.test'\n", NULL},
+	{"[aliases]\na = 'b\n", NULL},
+};
+
+static void test_lost(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(lost); i++) {
+		autoptr(hosts) h = NULL;
+		const char *where;
+
+		put(CONF, lost[i].text);
+		capture_begin();
+		h = start();
+		capture_end();
+		where = hosts_blocked(h, "o.test", "");
+		if (lost[i].where && (!where || !strstr(where, lost[i].where)))
+			fail_msg("%s: %s", lost[i].text, where);
+		if (!lost[i].where && where)
+			fail_msg("%s: %s", lost[i].text, where);
+	}
+}
+
+/* More broken beginnings than are told of: the last one swallowed the rest. */
+static void test_too_broken(void **state)
+{
+	autostr text = {.max = 0};
+	autoptr(hosts) h = NULL;
+
+	(void)state;
+	for (int i = 0; i < 20; i++)
+		str_add(&text, "x = [\n");
+	str_add(&text, "[[registry]]\nprefix='h.test'\nblocked=true\n");
+	put(CONF, text.buf);
+	capture_begin();
+	h = start();
+	capture_end();
+	assert_non_null(hosts_blocked(h, "h.test", ""));
+}
+
+static void test_version_1(void **state)
+{
+	autoptr(hosts) h = NULL;
+
+	(void)state;
+	put(CONF, "[registries.search]\nregistries = ['quay.io']\n"
+		  "[registries.block]\nregistries = ['a.test', 'b.test/no']\n");
+	capture_begin();
+	h = start();
+	assert_string_equal(capture_end(), "");
+	assert_says(hosts_blocked(h, "a.test", "x"), "conf:4");
+	assert_says(hosts_blocked(h, "b.test", "no/x"), "conf:4");
+	assert_null(hosts_blocked(h, "b.test", "x"));
+	assert_null(hosts_blocked(h, "quay.io", ""));
+}
+
+/* Files that cannot be used block what they may block; all else goes on. */
 static void test_no_files(void **state)
 {
 	autofree char *large = malloc((10 << 20) + 1);
@@ -453,7 +524,7 @@ static void test_no_files(void **state)
 	(void)state;
 	memset(large, '#', 10 << 20);
 	large[10 << 20] = '\0';
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 5; i++) {
 		autoptr(hosts) h = NULL;
 		struct host_conf c;
 
@@ -464,12 +535,16 @@ static void test_no_files(void **state)
 		} else if (i == 1) {
 			put(CONF, large);
 			put(TOML("h.test"), large);
+		} else if (i == 2) {
+			put_mode(CONF, "", 0666);
+			put_mode(TOML("h.test"), "", 0666);
+		} else if (i == 3) {
+			put_mode(CONF, "", 0000);
+			put_mode(TOML("h.test"), "", 0000);
 		} else {
-			put_mode(CONF, "x", 0000);
-			put_mode(TOML("h.test"), "x", 0000);
+			put(TOML("h.test"), large);
+			put_mode(DROPIN "b.conf", "", 0666);
 		}
-		put(DROPIN "a.conf", "[[registry]]\nlocation='b.test'\n"
-				     "blocked=true\n");
 		capture_begin();
 		h = start();
 		assert_int_equal(hosts_find(h, "h.test", &c), 0);
@@ -480,13 +555,15 @@ static void test_no_files(void **state)
 			const char *said = capture_end();
 			const char *first = strstr(said, "hosts.toml");
 
-			assert_says(said, "registries.conf ");
-			assert_says(said, "and is not used");
+			assert_says(said,
+				    i == 4 ? "b.conf " : "registries.conf ");
+			assert_says(said, "all are blocked");
 			assert_non_null(first);
 			/* Once, not per look-up. */
 			assert_null(strstr(first + 1, "hosts.toml"));
 		}
-		assert_non_null(hosts_blocked(h, "b.test", "x"));
+		assert_says(hosts_blocked(h, "b.test", "x"),
+			    i == 4 ? "b.conf" : CONF);
 	}
 }
 
@@ -517,6 +594,9 @@ int main(void)
 		cmocka_unit_test_teardown(test_insecure_part, fixture_clean),
 		cmocka_unit_test_teardown(test_broken, fixture_clean),
 		cmocka_unit_test_teardown(test_fails_closed, fixture_clean),
+		cmocka_unit_test_teardown(test_lost, fixture_clean),
+		cmocka_unit_test_teardown(test_too_broken, fixture_clean),
+		cmocka_unit_test_teardown(test_version_1, fixture_clean),
 		cmocka_unit_test_teardown(test_no_files, fixture_clean),
 		cmocka_unit_test_teardown(test_endings, fixture_clean),
 	};

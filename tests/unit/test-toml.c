@@ -168,14 +168,14 @@ static void test_broken_values(void **state)
 
 	(void)state;
 	assert_int_equal(heard.len, 5);
-	assert_true(toml_is_broken(t, "a") && !toml_find(t, "a"));
-	assert_true(toml_find(t, "b")->doubtful && !toml_is_broken(t, "b"));
-	assert_true(toml_is_broken(t, "c"));
-	assert_false(toml_is_broken(t, "d") || toml_find(t, "d")->doubtful);
-	assert_true(toml_is_broken(t, "e"));
+	assert_true(toml_broken_line(t, "a") && !toml_find(t, "a"));
+	assert_true(toml_find(t, "b")->doubtful && !toml_broken_line(t, "b"));
+	assert_true(toml_broken_line(t, "c"));
+	assert_false(toml_broken_line(t, "d") || toml_find(t, "d")->doubtful);
+	assert_true(toml_broken_line(t, "e"));
 	assert_int_equal(toml_find(t, "e")->number, 3);
-	assert_true(toml_is_broken(toml_find(t, "f"), "g"));
-	assert_false(toml_is_broken(t, "f") || toml_is_broken(t, "x"));
+	assert_true(toml_broken_line(toml_find(t, "f"), "g"));
+	assert_false(toml_broken_line(t, "f") || toml_broken_line(t, "x"));
 	toml_free(t);
 }
 
