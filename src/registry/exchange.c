@@ -49,11 +49,11 @@ static int waited_out(struct outcome *out, int error, const char *where)
 					       : "the caller gave up");
 }
 
-static int enter(struct origin *o, struct wait *w, struct origin_turn *turn,
+static int enter(struct origin *o, struct wait *w, struct door_turn *turn,
 		 struct outcome *out)
 {
 	enum http_fail fail = HTTP_FAIL_NONE;
-	int r = origin_enter(o, w, turn, &fail);
+	int r = door_enter(origin_door(o), w, turn, &fail);
 
 	if (r == -EHOSTDOWN) {
 		out->fail = fail;
@@ -122,23 +122,23 @@ static bool is_throttle(const struct http_head *head)
 }
 
 static void report(struct wire *wire, struct exchange *x,
-		   const struct origin_turn *turn, const struct outcome *out)
+		   const struct door_turn *turn, const struct outcome *out)
 {
-	enum origin_end end = ORIGIN_ABANDONED;
+	enum door_end end = DOOR_ABANDONED;
 	uint64_t pause_ms = wire->pause_ms;
 
 	if (x->head && is_throttle(x->head)) {
-		end = ORIGIN_THROTTLED;
+		end = DOOR_THROTTLED;
 		if (out->has_retry_after)
 			pause_ms = out->retry_after_s > 86400
 					   ? 86400000
 					   : out->retry_after_s * 1000;
 	} else if (x->head) {
-		end = ORIGIN_ANSWERED;
+		end = DOOR_ANSWERED;
 	} else if (outcome_unreached(out)) {
-		end = ORIGIN_UNREACHED;
+		end = DOOR_UNREACHED;
 	}
-	origin_leave(x->origin, turn, end, out->fail, pause_ms);
+	door_leave(origin_door(x->origin), turn, end, out->fail, pause_ms);
 }
 
 static int start(struct wire *wire, const struct exchange_spec *s,
@@ -216,7 +216,7 @@ int exchange_open(struct wire *wire, const struct exchange_spec *spec,
 		  struct wait *w, struct exchange *ret, struct outcome *out)
 {
 	struct exchange x = {.head = NULL};
-	struct origin_turn turn;
+	struct door_turn turn;
 	int r;
 
 	memset(out, 0, sizeof(*out));
@@ -228,8 +228,8 @@ int exchange_open(struct wire *wire, const struct exchange_spec *spec,
 		return r;
 	r = start(wire, spec, &x, out);
 	if (r == 0 && spec->upload) {
-		origin_leave(x.origin, &turn, ORIGIN_ABANDONED, HTTP_FAIL_NONE,
-			     0);
+		door_leave(origin_door(x.origin), &turn, DOOR_ABANDONED,
+			   HTTP_FAIL_NONE, 0);
 		*ret = x;
 		return 0;
 	}
@@ -248,7 +248,7 @@ int exchange_open(struct wire *wire, const struct exchange_spec *spec,
 int exchange_finish(struct wire *wire, struct exchange *x, struct wait *w,
 		    struct outcome *out)
 {
-	const struct origin_turn none = {.probes_pause = false};
+	const struct door_turn none = {.probes_pause = false};
 	int r;
 
 	memset(out, 0, sizeof(*out));

@@ -14,6 +14,7 @@
 
 #include "util/auto.h"
 #include "util/clock.h"
+#include "util/encode.h"
 #include "util/log.h"
 
 #define REPEAT_MS 5000
@@ -135,17 +136,7 @@ void fault_record(struct fault_log *l, const struct fault *f)
 /* What a registry says must not forge a line or steer a terminal. */
 static int add_escaped(struct str *out, const char *s)
 {
-	int r = 0;
-
-	for (; *s && r == 0; s++) {
-		unsigned char c = (unsigned char)*s;
-
-		if (c < 0x20 || c == 0x7f || c == '\\')
-			r = str_addf(out, "\\x%02x", c);
-		else
-			r = str_addc(out, *s);
-	}
-	return r;
+	return escape_text(s, "\\", out);
 }
 
 static int print_one(const struct fault_slot *s, struct str *out)

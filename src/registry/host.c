@@ -163,6 +163,12 @@ void registry_set_demand(struct registry *r, const struct demand *d)
 		demand_copy(d, &r->demand);
 }
 
+void registry_forget_demand(struct registry *r)
+{
+	autolock(&r->lock);
+	demand_done(&r->demand);
+}
+
 int registry_copy_demand(struct registry *r, struct demand *ret)
 {
 	autolock(&r->lock);
@@ -232,15 +238,31 @@ void registry_set_no_ranges(struct registry *r)
 	r->no_ranges = true;
 }
 
+/* As the tree calls it; NULL: so it does. */
+static char *object_here(const struct registry *r, const char *object)
+{
+	size_t n = r->there ? strlen(r->there) : 0;
+	const char *rest = object + n;
+
+	if (!r->there || *object == '/' || strncmp(object, r->there, n) != 0 ||
+	    (n && *rest && *rest != '/'))
+		return NULL;
+	rest += *rest == '/';
+	return str_printf("%s%s%s", r->here, *r->here && *rest ? "/" : "",
+			  rest);
+}
+
 void registry_fault(struct registry *r, const char *object,
 		    const struct outcome *out)
 {
 	struct fault f = {.wall = clock_wall(),
 			  .error = -out->error,
 			  .status = out->status};
+	autofree char *here = object_here(r, object);
 	autofree char *where = NULL;
 	autofree char *told = NULL;
 	const char *text = out->text, *hint;
+	const char *name = r->stands_for ? r->stands_for : r->name;
 
 	if (out->error == -EINTR || !r->cfg->faults)
 		return;
@@ -249,9 +271,9 @@ void registry_fault(struct registry *r, const char *object,
 			 out->text);
 		return;
 	}
-	fault_copy(f.host, sizeof(f.host), r->name);
-	fault_copy(f.object, sizeof(f.object), object);
-	if (strcmp(r->name, r->host) != 0)
+	fault_copy(f.host, sizeof(f.host), name);
+	fault_copy(f.object, sizeof(f.object), here ? here : object);
+	if (strcmp(name, r->host) != 0)
 		where = str_printf("%.400s (asked of %s)", out->text, r->host);
 	text = where ? where : text;
 	hint = hint_find(r, object, out);

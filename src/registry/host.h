@@ -10,12 +10,12 @@
 #include <stdint.h>
 
 #include "http/header.h"
+#include "registry/door.h"
 #include "registry/exchange.h"
 #include "registry/login.h"
 #include "registry/push_form.h"
 #include "registry/redirect.h"
 #include "registry/registry.h"
-#include "registry/slots.h"
 #include "registry/token.h"
 
 #define REGISTRY_REFUSED_MS 60000 /* a refused credential is not sent again */
@@ -62,9 +62,9 @@ struct registry {
 	/* Of one that was reached by a route (mirror.h): for whom.  That name
 	 * had to be allowed, this place has not. */
 	const char *stands_for;
-	bool is_mirror; /* not the last resort */
-	struct slots slots;
-	struct slots sends; /* of uploads, see slots.h */
+	const char *there, *here; /* see struct route_step */
+	bool is_mirror;		  /* not the last resort */
+	struct lanes *lanes;	  /* of the host, see door.h */
 	struct wire wire;
 	struct tokens *tokens;
 	struct redirects *redirects;
@@ -122,6 +122,8 @@ void registry_note_head(struct registry *r, const char *url,
 			const struct http_head *head);
 void registry_set_demand(struct registry *r, const struct demand *d);
 int registry_copy_demand(struct registry *r, struct demand *ret);
+/* It is asked for anew. */
+void registry_forget_demand(struct registry *r);
 /* Scope texts: the merged one if a challenge once asked for more. */
 int registry_scope(struct registry *r, const char *own, char **ret);
 void registry_keep_scope(struct registry *r, const char *own,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Mirrors belong to the registry they stand for: what is learned of them
- * (tokens, redirects, pauses) is kept with each, and nothing of it is the
+ * (tokens, redirects) is kept with each, and nothing of it is the
  * registry's.  They are made when a route first leads to them and live as long
  * as their registry.
  */
@@ -32,9 +32,10 @@ void mirrors_free(struct registry *r)
 	map_free(r->outdated, NULL);
 }
 
-static int mirror_new(struct registry *r, const struct endpoint *e, bool last,
-		      struct registry **ret)
+static int mirror_new(struct registry *r, const struct route_step *step,
+		      bool last, struct registry **ret)
 {
+	const struct endpoint *e = step->endpoint;
 	struct registry *m;
 	int error;
 
@@ -46,6 +47,8 @@ static int mirror_new(struct registry *r, const struct endpoint *e, bool last,
 	m->endpoint = e;
 	m->is_mirror = !last;
 	m->stands_for = r->name;
+	m->there = step->there;
+	m->here = step->here;
 	error = vec_push(&r->mirrors, m);
 	if (error < 0)
 		registry_free(m);
@@ -56,19 +59,19 @@ static int mirror_new(struct registry *r, const struct endpoint *e, bool last,
 
 /* One for each place and part: the last resort of one repository may be a
  * mirror of another. */
-static int mirror_get(struct registry *r, const struct endpoint *e, bool last,
-		      struct registry **ret)
+static int mirror_get(struct registry *r, const struct route_step *step,
+		      bool last, struct registry **ret)
 {
 	autolock(&r->lock);
 	for (size_t i = 0; i < r->mirrors.len; i++) {
 		struct registry *m = r->mirrors.v[i];
 
-		if (m->endpoint == e && m->is_mirror == !last) {
+		if (m->endpoint == step->endpoint && m->is_mirror == !last) {
 			*ret = m;
 			return 0;
 		}
 	}
-	return mirror_new(r, e, last, ret);
+	return mirror_new(r, step, last, ret);
 }
 
 static bool is_passed_over(struct registry *m)
@@ -88,8 +91,7 @@ static int settle(struct round *o)
 		o->repository = step->repository;
 		o->registry = o->home;
 		if (step->endpoint)
-			r = mirror_get(o->home, step->endpoint, o->last,
-				       &o->registry);
+			r = mirror_get(o->home, step, o->last, &o->registry);
 		if (r == -ENFILE && !o->last)
 			continue;
 		if (r < 0)

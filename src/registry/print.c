@@ -13,6 +13,7 @@
 #include "registry/mirror.h"
 #include "util/auto.h"
 #include "util/clock.h"
+#include "util/encode.h"
 #include "util/json.h"
 
 /* Copied under the lock, printed without. */
@@ -36,8 +37,8 @@ static void look(struct registry *r, struct view *v)
 
 	memset(v, 0, sizeof(*v));
 	tokens_stats(r->tokens, &v->tokens);
-	v->used = slots_used(&r->slots);
-	v->max = r->slots.max;
+	v->used = slots_used(&r->lanes->fetches);
+	v->max = r->lanes->fetches.max;
 	v->catalog = registry_catalog(r);
 	autolock(&r->lock);
 	v->scheme = r->scheme;
@@ -118,17 +119,13 @@ static const char *peer_name(enum http_peer p)
 	return "unknown";
 }
 
-/* "label:   value", control characters of the value as \xNN. */
+/* "label:   value", what is not plain of the value as \xNN. */
 static int row(struct str *out, const char *label, const char *value)
 {
 	int r = str_addf(out, "%-12s ", label);
 
-	for (const char *p = value; *p && r == 0; p++) {
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			r = str_addf(out, "\\x%02x", (unsigned char)*p);
-		else
-			r = str_addc(out, *p);
-	}
+	if (r == 0)
+		r = escape_text(value, "", out);
 	return r < 0 ? r : str_addc(out, '\n');
 }
 
@@ -174,7 +171,7 @@ static int row_origin(struct origin *o, void *arg)
 	int r = str_add(&text, origin_name(o));
 
 	if (r == 0)
-		r = origin_print(o, &text);
+		r = door_print(origin_door(o), &text);
 	return r < 0 ? r : row(arg, "asked", text.buf);
 }
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "config/endpoint.h"
+#include "config/hostname.h"
 #include "oci/reference.h"
 #include "registry/call.h"
 #include "registry/ecr.h"
@@ -39,8 +40,6 @@ void registry_free(void *p)
 	tokens_free(r->tokens);
 	redirects_free(r->redirects);
 	map_free(r->scopes, free);
-	slots_done(&r->slots);
-	slots_done(&r->sends);
 	if (r->has_conf)
 		host_conf_done(&r->conf);
 	demand_done(&r->demand);
@@ -75,17 +74,6 @@ int registry_new(const struct registries_config *cfg, const char *host,
 		free(r);
 		return e;
 	}
-	e = slots_init(&r->slots, cfg->slots);
-	if (e == 0) {
-		e = slots_init(&r->sends, SLOTS_SENDS);
-		if (e < 0)
-			slots_done(&r->slots);
-	}
-	if (e < 0) {
-		pthread_cond_destroy(&r->learned);
-		free(r);
-		return e;
-	}
 	pthread_mutex_init(&r->lock, NULL);
 	r->wire.http = cfg->http;
 	r->wire.pause_ms =
@@ -93,8 +81,11 @@ int registry_new(const struct registries_config *cfg, const char *host,
 	r->host = strdup(host);
 	r->name = strdup(host);
 	e = r->host && r->name
-		    ? origins_init(&r->wire.origins, cfg->hosts, broken_ms(cfg))
+		    ? origins_init(&r->wire.origins, cfg->hosts, cfg->doors)
 		    : -ENOMEM;
+	if (e == 0)
+		e = doors_lanes(cfg->doors, hostname_canonical(host),
+				&r->lanes);
 	if (e == 0)
 		e = ecr_new(host, &r->ecr);
 	if (e == 0)
@@ -137,13 +128,13 @@ int registries_new(const struct registries_config *cfg, struct registries **ret)
 	if (!rs)
 		return -ENOMEM;
 	rs->cfg = *cfg;
-	e = map_new(&rs->map);
-	if (e < 0) {
-		free(rs);
-		return e;
-	}
 	pthread_mutex_init(&rs->lock, NULL);
-	e = make_top(rs);
+	rs->cfg.doors = NULL;
+	e = map_new(&rs->map);
+	if (e == 0)
+		e = doors_new(broken_ms(cfg), cfg->slots, &rs->cfg.doors);
+	if (e == 0)
+		e = make_top(rs);
 	if (e < 0)
 		registries_free(rs);
 	else
@@ -157,6 +148,7 @@ void registries_free(struct registries *rs)
 		return;
 	map_free(rs->map, registry_free);
 	registry_free(rs->top);
+	doors_free(rs->cfg.doors);
 	string_list_done(&rs->mirrored);
 	pthread_mutex_destroy(&rs->lock);
 	free(rs);

@@ -4,7 +4,8 @@
  * Registries: one `struct registry` per host, made when first named, kept
  * until the end.  Owns what is learned about the host: challenge, tokens,
  * capabilities, redirect targets, rate limit, pauses after 429, breaker after
- * refused connections, slots.  No request is sent before somebody asks.
+ * refused connections, slots (the last three with all that are at the same
+ * host, door.h).  No request is sent before somebody asks.
  * Any thread; whatever takes a `struct wait` may wait for the network.
  */
 #include <stdbool.h>
@@ -33,6 +34,7 @@ struct registries_config {
 	bool offline;
 	bool create_repository; /* where a push finds none, see ecr.h */
 	unsigned slots;		/* parallel requests per host; 0: 8 */
+	struct doors *doors;	/* made by registries_new */
 };
 
 struct registries;

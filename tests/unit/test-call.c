@@ -528,7 +528,7 @@ static void test_upload(void **state)
 			call, "docker-distribution-api-version", 0));
 		assert_int_equal(call_sent_bytes(call), BIG);
 		assert_true(act.is_same);
-		assert_int_equal(slots_used(&c->r->sends), 0);
+		assert_int_equal(slots_used(&c->r->lanes->sends), 0);
 		call_close(call);
 	}
 	assert_int_equal(asked(&c->s, "PATCH /thing"), 2);
@@ -622,7 +622,7 @@ static void test_upload_lost(void **state)
 	assert_true(out.may_retry);
 	assert_int_equal(out.error, -EIO);
 	assert_int_equal(act.things, 1);
-	assert_int_equal(slots_used(&c->r->sends), 0);
+	assert_int_equal(slots_used(&c->r->lanes->sends), 0);
 	call_close(call);
 	assert_int_equal(fault_log_count(c->faults), 0);
 }
@@ -636,14 +636,14 @@ static void test_upload_closed(void **state)
 
 	for (int i = 0; i < SLOTS_SENDS; i++)
 		assert_int_equal(open_upload(c, 1000, &calls[i]), 0);
-	assert_int_equal(slots_used(&c->r->sends), SLOTS_SENDS);
+	assert_int_equal(slots_used(&c->r->lanes->sends), SLOTS_SENDS);
 	/* Uploads that wait for their sources leave the way free for those. */
 	assert_int_equal(run(c, &s), 201);
 	wait_init(&c->w, 100, 0);
 	assert_int_equal(open_upload(c, 1000, &calls[SLOTS_SENDS]), -ETIMEDOUT);
 	for (int i = 0; i < SLOTS_SENDS; i++)
 		call_close(calls[i]);
-	assert_int_equal(slots_used(&c->r->sends), 0);
+	assert_int_equal(slots_used(&c->r->lanes->sends), 0);
 }
 
 int main(void)

@@ -210,7 +210,9 @@ static void put(struct fault_log *l, const char *object, int error)
 
 	snprintf(f.host, sizeof(f.host), "h:5000");
 	snprintf(f.object, sizeof(f.object), "%s", object);
-	snprintf(f.text, sizeof(f.text), "said\n\x1b[31m no");
+	/* C1 steers terminals too; what is no UTF-8 makes readers stumble. */
+	snprintf(f.text, sizeof(f.text),
+		 "said\n\x1b[31m \xc2\x9b n\xc3\xb6 \xe4\\");
 	fault_record(l, &f);
 }
 
@@ -230,7 +232,8 @@ static void test_ring(void **state)
 	assert_int_equal(fault_log_count(l), 3);
 	assert_int_equal(fault_log_print(l, &out), 0);
 	assert_non_null(strstr(out.buf, " EIO 503 h:5000/team/app manifest 1: "
-					"said\\x0a\\x1b[31m no [2 times]\n"));
+					"said\\x0a\\x1b[31m \\xc2\\x9b "
+					"n\xc3\xb6 \\xe4\\x5c [2 times]\n"));
 	assert_non_null(strstr(out.buf, " EACCES 503 "));
 	/* Oldest first; one line each. */
 	assert_true(strstr(out.buf, "EIO") < strstr(out.buf, "EACCES"));

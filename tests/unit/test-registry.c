@@ -28,7 +28,7 @@ static void answer(struct scripted *s, const struct request *q, struct reply *p)
 	if (strcmp(q->target, "/v2/") == 0 ||
 	    strncmp(q->target, "/v2/_catalog", 12) == 0) {
 		say(p, 200, "{}");
-	} else if (strcmp(q->target, BLOB) == 0) {
+	} else if (strncmp(q->target, BLOB, strlen(BLOB)) == 0) {
 		add_head(p, "ratelimit-limit: 100;w=21600");
 		add_head(p, "ratelimit-remaining: 76;w=21600");
 		say(p, 200, "hello world");
@@ -245,6 +245,63 @@ static void test_breaker(void **state)
 	assert_int_equal(blob_size(c), 11);
 }
 
+static bool was_told_to_wait(struct registry *r)
+{
+	struct str out = {.len = 0};
+	bool ret;
+
+	assert_int_equal(registry_print(r, &out), 0);
+	ret = strstr(out.buf, "told to wait") != NULL;
+	str_done(&out);
+	return ret;
+}
+
+/* Two names at one place: what it bears is not doubled. */
+static void test_one_place(void **state)
+{
+	static const char *const names[] = {"one.test", "two.test"};
+	struct client *c = *state;
+	struct registry *at[2];
+	pthread_t thread;
+	struct crowd all = {.c = c};
+	struct digest d;
+	struct wait w;
+	uint64_t size;
+
+	for (size_t i = 0; i < 2; i++) {
+		char path[256];
+		FILE *f;
+
+		snprintf(path, sizeof(path), "%s/%s", c->home, names[i]);
+		assert_int_equal(mkdir(path, 0700), 0);
+		snprintf(path, sizeof(path), "%s/%s/hosts.toml", c->home,
+			 names[i]);
+		f = fopen(path, "w");
+		assert_non_null(f);
+		fprintf(f, "server = \"http://%s\"\n", c->s.host);
+		fclose(f);
+		assert_int_equal(registries_get(c->all, names[i], &at[i]), 0);
+	}
+	assert_ptr_equal(at[0]->lanes, at[1]->lanes);
+	assert_ptr_equal(at[0]->lanes, c->r->lanes);
+	digest_parse(DIGEST, &d);
+	assert_int_equal(fetch_blob_head(at[1], "a/b", &d, &c->w, &size), 0);
+	pthread_mutex_init(&all.lock, NULL);
+	trouble = 429;
+	trouble_times = 1;
+	c->r = at[0];
+	at[0]->wire.pause_ms = 800;
+	pthread_create(&thread, NULL, one_of_many, &all);
+	while (!was_told_to_wait(at[0]))
+		usleep(1000);
+	wait_init(&w, 100, 0);
+	assert_int_equal(fetch_blob_head(at[1], "a/b", &d, &w, &size),
+			 -ETIMEDOUT);
+	assert_int_equal(asked(&c->s, BLOB), 2);
+	pthread_join(thread, NULL);
+	assert_int_equal(all.good, 1);
+}
+
 static void test_offline(void **state)
 {
 	struct client *c = *state;
@@ -301,6 +358,7 @@ int main(void)
 		WITH(test_pull_limit),
 		WITH(test_one_probe),
 		WITH(test_breaker),
+		WITH(test_one_place),
 		WITH(test_offline),
 		cmocka_unit_test(test_slots),
 	};

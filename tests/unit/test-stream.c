@@ -592,7 +592,7 @@ static void test_interrupted(void **state)
 	assert_int_equal(drain(c, f), SIZE);
 	fetch_close(f);
 	fetch_close(NULL);
-	assert_int_equal(slots_used(&c->r->slots), 0);
+	assert_int_equal(slots_used(&c->r->lanes->fetches), 0);
 }
 
 #define WITH(f) cmocka_unit_test_setup_teardown(f, setup, teardown)

@@ -285,6 +285,7 @@ static void answer(struct scripted *s, const struct request *q, struct reply *p)
 struct bench {
 	struct client c;
 	struct wire wire;
+	struct doors *doors;
 	struct tokens *tokens;
 	char realm[128];
 	struct credential nobody, basic, identity;
@@ -298,7 +299,9 @@ static int setup(void **state)
 	assert_non_null(b);
 	client_start(&b->c, answer, answer);
 	b->wire.http = b->c.http;
-	assert_int_equal(origins_init(&b->wire.origins, b->c.hosts, 1000), 0);
+	assert_int_equal(doors_new(1000, 0, &b->doors), 0);
+	assert_int_equal(origins_init(&b->wire.origins, b->c.hosts, b->doors),
+			 0);
 	assert_int_equal(tokens_new(&b->tokens), 0);
 	b->basic = (struct credential){.kind = CREDENTIAL_BASIC,
 				       .user = strdup("jo"),
@@ -320,6 +323,7 @@ static int teardown(void **state)
 
 	tokens_free(b->tokens);
 	origins_done(&b->wire.origins);
+	doors_free(b->doors);
 	credential_done(&b->basic);
 	credential_done(&b->identity);
 	client_stop(&b->c);
