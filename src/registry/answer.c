@@ -49,6 +49,16 @@ bool call_is_home(const struct call *c)
 	return c->home;
 }
 
+bool call_is_page(const struct call *c)
+{
+	const char *type = call_header(c, "content-type", 0);
+	const char *length = call_header(c, "content-length", 0);
+
+	/* Some servers call nothing a page. */
+	return type && strncasecmp(type, "text/html", 9) == 0 &&
+	       !(length && strcmp(length, "0") == 0);
+}
+
 bool call_identified(const struct call *c)
 {
 	return auth_identified(&c->auth);

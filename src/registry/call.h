@@ -57,6 +57,8 @@ const char *call_header(const struct call *c, const char *name, size_t nth);
 /* The whole document; "" if there is none. */
 const char *call_body(const struct call *c, size_t *ret_len);
 const char *call_url(const struct call *c); /* secret */
+/* Some proxy's page instead of an answer. */
+bool call_is_page(const struct call *c);
 bool call_is_home(const struct call *c); /* answered by the registry itself */
 bool call_identified(const struct call *c);
 bool call_http2(const struct call *c);

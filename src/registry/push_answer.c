@@ -69,17 +69,23 @@ int push_cut(struct push *p, const struct push_part *part,
 	return r;
 }
 
-/* This form is not taken here. */
-static int refused(struct push *p, const struct push_part *part, struct call *c)
+static int sent_otherwise(struct push *p, const struct push_part *part,
+			  const struct call *c)
 {
-	if (!push_habits_refused(&p->habits, part, call_status(c)))
-		return call_fault(c, p->w);
 	log_debug("%s: %s: refused (HTTP %d), sent otherwise", p->r->host,
 		  p->o.name, call_status(c));
 	if (part->from > 0 && part->form != PUSH_COMMIT)
 		return push_resync(p);
 	push_drop(p, false);
 	return PUSH_ON;
+}
+
+/* This form is not taken here. */
+static int refused(struct push *p, const struct push_part *part, struct call *c)
+{
+	if (!push_habits_refused(&p->habits, part, call_status(c)))
+		return call_fault(c, p->w);
+	return sent_otherwise(p, part, c);
 }
 
 static int lost(struct push *p, const struct push_part *part, struct call *c)
@@ -90,12 +96,15 @@ static int lost(struct push *p, const struct push_part *part, struct call *c)
 
 	if (r != PUSH_ON)
 		return r;
+	p->out = *call_outcome(c);
+	p->out.error = -EIO; /* it is the session that is not there */
 	/* Some say so of a method that they do not know. */
-	if (part->from == 0 && part->form != PUSH_COMMIT &&
-	    ++p->vanished >= VANISHED_MAX)
-		return refused(p, part, c);
-	p->out.error = -EIO;
-	return push_restart(p, part->from > 0);
+	if (part->from > 0 || part->form == PUSH_COMMIT ||
+	    ++p->vanished < VANISHED_MAX)
+		return push_restart(p, part->from > 0);
+	if (!push_habits_refused(&p->habits, part, call_status(c)))
+		return push_fail(p, -EIO);
+	return sent_otherwise(p, part, c);
 }
 
 static int out_of_place(struct push *p, const struct push_part *part,
@@ -234,7 +243,7 @@ static bool is_stored(const struct push_part *part, const struct call *c)
 {
 	int status = call_status(c);
 
-	if (part->commits || status >= 300 || push_is_page(c))
+	if (part->commits || status >= 300 || call_is_page(c))
 		return false;
 	return status == 202 || call_header(c, "range", 0) ||
 	       call_header(c, "location", 0);
@@ -244,7 +253,7 @@ static bool is_committed(const struct push *p, const struct call *c)
 {
 	int status = call_status(c);
 
-	if (status >= 300 || push_is_page(c))
+	if (status >= 300 || call_is_page(c))
 		return false;
 	return status == 201 || (status != 202 && push_names(p, c) == 1);
 }

@@ -25,14 +25,6 @@ static bool is_html(const struct call *c)
 	return type && strncasecmp(type, "text/html", 9) == 0;
 }
 
-bool push_is_page(const struct call *c)
-{
-	const char *length = call_header(c, "content-length", 0);
-
-	/* Some servers call nothing a page. */
-	return is_html(c) && !(length && strcmp(length, "0") == 0);
-}
-
 int push_names(const struct push *p, const struct call *c)
 {
 	const char *text = call_header(c, "docker-content-digest", 0);
@@ -195,7 +187,7 @@ static int ask_session(struct push *p, bool *ret_open)
 	if (r < 0)
 		return PUSH_ON;
 	*ret_open = call_status(c) >= 200 && call_status(c) < 300 &&
-		    !push_is_page(c);
+		    !call_is_page(c);
 	r = *ret_open ? go_on(p, c) : PUSH_ON;
 	call_close(c);
 	return r;

@@ -175,7 +175,9 @@ static int send_commit(struct push *p, const struct push_part *part)
 	if (r == -EINTR || r == -ENOMEM)
 		return push_fail(p, r);
 	if (r < 0) {
-		end.commits = p->out.fail && !outcome_unreached(&p->out);
+		/* Our own patience may end before the transfer's. */
+		end.commits = p->out.fail ? !outcome_unreached(&p->out)
+					  : r == -ETIMEDOUT && !p->out.status;
 		return push_cut(p, part, &end);
 	}
 	r = push_judge(p, part, c, &end);

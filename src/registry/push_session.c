@@ -132,7 +132,7 @@ int push_open(struct push *p)
 
 	if (r < 0)
 		return push_fail(p, r);
-	if (call_status(c) == 202 && !push_is_page(c))
+	if (call_status(c) == 202 && !call_is_page(c))
 		r = begin(p, c);
 	else if (call_status(c) < 300)
 		r = call_broken(c, -EIO, "opens no upload session");
@@ -178,9 +178,9 @@ int push_mount(struct push *p)
 	if (r < 0)
 		return PUSH_ON;
 	/* Another digest: it would have been stored under a wrong name. */
-	if (call_status(c) == 201 && push_names(p, c) >= 0 && !push_is_page(c))
+	if (call_status(c) == 201 && push_names(p, c) >= 0 && !call_is_page(c))
 		r = PUSH_DONE;
-	else if (call_status(c) == 202 && !push_is_page(c))
+	else if (call_status(c) == 202 && !call_is_page(c))
 		r = begin(p, c);
 	else
 		log_debug("%s: %s: no mount: %s", p->r->host, p->o.name,
@@ -209,7 +209,7 @@ bool push_read_status(const struct push *p, const struct call *c,
 {
 	const char *range = call_header(c, "range", 0);
 
-	if (call_status(c) < 200 || call_status(c) > 299 || push_is_page(c))
+	if (call_status(c) < 200 || call_status(c) > 299 || call_is_page(c))
 		return false;
 	if (!range) {
 		*ret_stored = 0;

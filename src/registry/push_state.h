@@ -77,8 +77,6 @@ bool push_read_status(const struct push *p, const struct call *c,
 int push_ask(struct push *p, bool strict);
 /* The commit was asked for and not answered (faults.md N23). */
 int push_find_out(struct push *p);
-/* Some proxy's page instead of an answer. */
-bool push_is_page(const struct call *c);
 /* What digest an answer gives: 1 ours, -1 another, 0 none to compare. */
 int push_names(const struct push *p, const struct call *c);
 

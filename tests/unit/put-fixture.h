@@ -158,6 +158,18 @@ static int teardown(void **state)
 	return 0;
 }
 
+/* BODY as 1.0 of a/b. */
+UNUSED static struct put_manifest usual(struct digest *d)
+{
+	digest_of(HASH_SHA256, BODY, strlen(BODY), d);
+	return (struct put_manifest){.repository = "a/b",
+				     .reference = "1.0",
+				     .digest = d,
+				     .mediatype = MEDIATYPE_OCI_MANIFEST,
+				     .bytes = BODY,
+				     .len = strlen(BODY)};
+}
+
 static int put_it(struct client *c, const struct put_manifest *m)
 {
 	int r;
@@ -171,15 +183,10 @@ static int put_it(struct client *c, const struct put_manifest *m)
 static int put(struct client *c, const char *tag, bool *ret_subject)
 {
 	struct digest d;
-	struct put_manifest m = {.repository = "a/b",
-				 .reference = tag,
-				 .digest = &d,
-				 .mediatype = MEDIATYPE_OCI_MANIFEST,
-				 .bytes = BODY,
-				 .len = strlen(BODY)};
+	struct put_manifest m = usual(&d);
 	int r;
 
-	digest_of(HASH_SHA256, BODY, strlen(BODY), &d);
+	m.reference = tag;
 	wait_init(&c->w, 5000, 0);
 	script_sync(&c->s);
 	r = put_manifest(c->r, &m, &c->w, ret_subject);

@@ -151,12 +151,7 @@ static void test_sha512(void **state)
 {
 	struct client *c = *state;
 	struct digest d;
-	struct put_manifest m = {.repository = "a/b",
-				 .reference = "1.0",
-				 .digest = &d,
-				 .mediatype = MEDIATYPE_OCI_MANIFEST,
-				 .bytes = BODY,
-				 .len = strlen(BODY)};
+	struct put_manifest m = usual(&d);
 
 	act.header = digest_text(BODY);
 	digest_of(HASH_SHA512, BODY, strlen(BODY), &d);
@@ -175,14 +170,8 @@ static void test_bad_arguments(void **state)
 {
 	struct client *c = *state;
 	struct digest d;
-	struct put_manifest m = {.repository = "a/b",
-				 .reference = "1.0",
-				 .digest = &d,
-				 .mediatype = MEDIATYPE_OCI_MANIFEST,
-				 .bytes = BODY,
-				 .len = strlen(BODY)};
+	struct put_manifest m = usual(&d);
 
-	digest_of(HASH_SHA256, BODY, strlen(BODY), &d);
 	m.repository = "../a";
 	assert_int_equal(put_it(c, &m), -EINVAL);
 	m.repository = "a/b";
@@ -206,14 +195,8 @@ static void test_gone_caller(void **state)
 {
 	struct client *c = *state;
 	struct digest d;
-	struct put_manifest m = {.repository = "a/b",
-				 .reference = "1.0",
-				 .digest = &d,
-				 .mediatype = MEDIATYPE_OCI_MANIFEST,
-				 .bytes = BODY,
-				 .len = strlen(BODY)};
+	struct put_manifest m = usual(&d);
 
-	digest_of(HASH_SHA256, BODY, strlen(BODY), &d);
 	wait_init(&c->w, 5000, WAIT_CANCELLABLE);
 	wait_interrupt(&c->w);
 	assert_int_equal(put_it(c, &m), -EINTR);

@@ -71,13 +71,9 @@ static void test_overtaken(void **state)
 	};
 
 	for (size_t i = 0; i < 2 * COUNT(rows); i++) {
-		struct put_manifest m = {.repository = "a/b",
-					 .reference = "1.0",
-					 .mediatype = MEDIATYPE_OCI_MANIFEST,
-					 .bytes = BODY,
-					 .len = strlen(BODY)};
 		const char *text = rows[i / 2].before;
 		struct digest d, before;
+		struct put_manifest m = usual(&d);
 		struct client *c;
 
 		setup(state);
@@ -86,8 +82,6 @@ static void test_overtaken(void **state)
 		act.times = 1;
 		act.has_other = true;
 		act.head_bare = i % 2;
-		digest_of(HASH_SHA256, BODY, strlen(BODY), &d);
-		m.digest = &d;
 		if (text) {
 			digest_of(HASH_SHA256, text, strlen(text), &before);
 			m.before = &before;
@@ -132,14 +126,8 @@ static void test_late(void **state)
 {
 	struct client *c = *state;
 	struct digest d;
-	struct put_manifest m = {.repository = "a/b",
-				 .reference = "1.0",
-				 .digest = &d,
-				 .mediatype = MEDIATYPE_OCI_MANIFEST,
-				 .bytes = BODY,
-				 .len = strlen(BODY)};
+	struct put_manifest m = usual(&d);
 
-	digest_of(HASH_SHA256, BODY, strlen(BODY), &d);
 	assert_int_equal(put(c, "1.0", NULL), 0);
 	act.has = false;
 	act.put = 201;
