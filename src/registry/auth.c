@@ -153,6 +153,11 @@ static int get_token(struct auth *a, struct wait *w, struct outcome *out)
 					.peer = peer};
 	r = tokens_get(a->r->tokens, &a->r->wire, &want, w, &token, &a->fresh,
 		       out);
+	/* Nobody is there: where it has moved to, the next challenge says. */
+	if (r < 0 && out->status == 0 && r != -EINTR) {
+		demand_done(&a->demand);
+		registry_forget_demand(a->r);
+	}
 	if (r < 0)
 		return r;
 	token_forget(a->token);

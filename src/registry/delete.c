@@ -12,12 +12,14 @@
 #include "oci/mediatype.h"
 #include "oci/reference.h"
 #include "registry/call.h"
+#include "registry/catalog.h"
 #include "registry/ecr.h"
 #include "registry/fetch.h"
 #include "registry/host.h"
 #include "registry/object.h"
 #include "registry/put.h"
 #include "registry/redirect.h"
+#include "registry/there.h"
 #include "util/auto.h"
 #include "util/str.h"
 
@@ -27,11 +29,11 @@ struct deletion {
 	struct object o;
 };
 
-static int ask(const struct deletion *d, const char *method, struct wait *w,
-	       struct call **ret)
+static int ask(const struct deletion *d, const char *method, const char *path,
+	       struct wait *w, struct call **ret)
 {
 	const struct call_spec spec = {.method = method,
-				       .path = d->o.path,
+				       .path = path,
 				       .repository = d->repository,
 				       .scope = d->o.scope,
 				       .object = d->o.name,
@@ -56,9 +58,16 @@ static int judge(struct call *c, struct wait *w)
 	int e;
 
 	if (status >= 200 && status <= 299)
-		return 0;
+		return call_is_page(c) ? -EIO : 0;
 	e = call_judge(c, w);
 	return e == -ENOENT ? 0 : e;
+}
+
+static int refuse(struct call *c, struct wait *w)
+{
+	return call_status(c) < 300
+		       ? call_broken(c, -EIO, "answers with a web page")
+		       : call_fault(c, w);
 }
 
 /* What the registry had signed for it may be good for a while. */
@@ -101,7 +110,7 @@ static int delete_digest(struct registry *r, const char *repository,
 	digest_format(digest, text);
 	e = start(&d, kind, text);
 	if (e == 0)
-		e = ask(&d, "DELETE", w, &c);
+		e = ask(&d, "DELETE", d.o.path, w, &c);
 	if (e == 0) {
 		e = judge(c, w);
 		if (e < 0 && call_status(c) == 405 &&
@@ -110,7 +119,7 @@ static int delete_digest(struct registry *r, const char *repository,
 		else if (e < 0)
 			e = 1;
 		if (e == 1)
-			e = call_fault(c, w);
+			e = refuse(c, w);
 		else if (e == 0)
 			forget_places(&d);
 		call_close(c);
@@ -146,7 +155,7 @@ static int check_gone(const struct deletion *d, struct call *c, struct wait *w)
 {
 	struct call *head;
 	bool is_there;
-	int e = ask(d, "HEAD", w, &head);
+	int e = ask(d, "HEAD", d->o.path, w, &head);
 
 	if (e < 0)
 		return e;
@@ -158,10 +167,27 @@ static int check_gone(const struct deletion *d, struct call *c, struct wait *w)
 			: 0;
 }
 
+/* Azure takes one tag away at an address of its own (registries.md D.5). */
+static int own_path(struct registry *r, const char *repository, const char *tag,
+		    char **ret)
+{
+	autofree char *there = NULL;
+	int e;
+
+	if (catalog_find(r) != &catalog_acr)
+		return 0;
+	e = there_repository(r, repository, &there);
+	if (e < 0)
+		return e;
+	*ret = str_printf("/acr/v1/%s/_tags/%s", there, tag);
+	return *ret ? 0 : -ENOMEM;
+}
+
 int delete_tag(struct registry *r, const char *repository, const char *tag,
 	       struct wait *w)
 {
 	struct deletion d = {.r = r, .repository = repository};
+	autofree char *own = NULL;
 	struct call *c = NULL;
 	int e;
 
@@ -169,10 +195,12 @@ int delete_tag(struct registry *r, const char *repository, const char *tag,
 		return -EINVAL;
 	e = start(&d, "manifests", tag);
 	if (e == 0)
-		e = ask(&d, "DELETE", w, &c);
+		e = own_path(r, repository, tag, &own);
+	if (e == 0)
+		e = ask(&d, "DELETE", own ? own : d.o.path, w, &c);
 	if (e == 0) {
 		e = judge(c, w);
-		if (e < 0 && wants_digest(c)) {
+		if (e < 0 && !own && wants_digest(c)) {
 			e = ask_vendor(&d, c, tag, NULL, w);
 			if (e == 1)
 				e = call_broken(c, -EPERM,
@@ -181,7 +209,7 @@ int delete_tag(struct registry *r, const char *repository, const char *tag,
 						"along (%s)",
 						call_outcome(c)->code);
 		} else if (e < 0)
-			e = call_fault(c, w);
+			e = refuse(c, w);
 		else if (call_status(c) == 404)
 			e = check_gone(&d, c, w);
 		call_close(c);

@@ -3,7 +3,7 @@
  * The referrers API where there is one; where not, the index under the tag
  * that is made of the subject's digest.  A host that has no API answers in
  * many ways (a 404 page, a redirect to a web site), all of which mean the
- * same; only its trouble (5xx, no answer) is no answer.
+ * same; only its trouble (5xx, 429, no answer) is no answer.
  */
 #include "registry/referrers.h"
 
@@ -15,11 +15,13 @@
 #include "http/url.h"
 #include "oci/manifest.h"
 #include "registry/call.h"
+#include "registry/fault_table.h"
 #include "registry/fetch.h"
 #include "registry/host.h"
 #include "registry/object.h"
 #include "registry/there.h"
 #include "util/auto.h"
+#include "util/json.h"
 #include "util/vec.h"
 
 #define PAGES_MAX 100
@@ -72,19 +74,36 @@ static int ask(struct registry *r, const struct object *o,
 	return call_run(r, &spec, w, ret);
 }
 
-/* 1: that is an index, added to f. */
+/* Neither a document nor a page: it does not say that there are none. */
+static bool is_cut(const char *body, size_t len)
+{
+	struct json *doc = NULL;
+	int e = json_parse_lenient(body, len, MANIFEST_BYTES_MAX, &doc, NULL);
+
+	if (e == 0)
+		json_free(doc);
+	return e < 0 && !fault_is_html(body, len);
+}
+
+/* 1: that is an index, added to f; 0: another kind of thing. */
 static int take_page(struct call *c, struct referrers *f)
 {
 	const char *type = call_header(c, "content-type", 0);
+	struct json_error err = {""};
 	struct manifest *m;
 	const char *body;
 	size_t len;
 	int e;
 
 	body = call_body(c, &len);
-	e = manifest_parse(body, len, type ? type : "", HASH_SHA256, &m, NULL);
+	e = manifest_parse(body, len, type ? type : "", HASH_SHA256, &m, &err);
+	if (e == -ENOMEM)
+		return e;
+	if (e < 0 && type && mediatype_class(type) == MEDIATYPE_INDEX &&
+	    is_cut(body, len))
+		return call_broken(c, -EIO, "no usable index: %s", err.text);
 	if (e < 0)
-		return e == -ENOMEM ? e : 0;
+		return 0;
 	e = m->class == MEDIATYPE_INDEX ? add_children(f, m) : 0;
 	if (e == 0)
 		e = m->class == MEDIATYPE_INDEX;
@@ -124,7 +143,7 @@ static int next_path(struct registry *registry, const struct call *c,
 static bool is_trouble(int status)
 {
 	return status == 401 || status == 403 || status == 408 ||
-	       (status >= 500 && status != 501);
+	       status == 429 || (status >= 500 && status != 501);
 }
 
 /* 1: all pages were had; 0: there is no API here. */
@@ -156,8 +175,7 @@ static int ask_pages(struct registry *r, const struct object *o,
 		}
 		free(path);
 		path = next;
-		/* 429 says nothing of what it would have said. */
-		if (e == 0 && call_status(c) != 429)
+		if (e == 0)
 			registry_set_referrers(r, SUPPORT_NO);
 		call_close(c);
 	}

@@ -291,10 +291,20 @@ static void end(struct registry *r)
 	pthread_cond_broadcast(&r->learned);
 }
 
-static int edit(struct edit *e, const struct digest *subject, struct wait *w)
+static int edit(struct registry *registry, const char *repository,
+		const struct digest *subject, const struct descriptor *add,
+		const struct digest *digest, struct wait *w)
 {
+	struct edit *e = calloc(1, sizeof(*e));
 	int r;
 
+	if (!e)
+		return -ENOMEM;
+	e->r = registry;
+	e->repository = repository;
+	e->doc.max = MANIFEST_BYTES_MAX;
+	e->add = add;
+	e->digest = digest;
 	e->tag = referrers_tag(subject);
 	r = e->tag ? object_init(&e->o, e->repository, "manifests", e->tag)
 		   : -ENOMEM;
@@ -318,29 +328,12 @@ int referrers_add(struct registry *r, const char *repository,
 		  const struct digest *subject, const struct descriptor *d,
 		  struct wait *w)
 {
-	struct edit *e = calloc(1, sizeof(*e));
-
-	if (!e)
-		return -ENOMEM;
-	e->r = r;
-	e->repository = repository;
-	e->doc.max = MANIFEST_BYTES_MAX;
-	e->add = d;
-	e->digest = &d->digest;
-	return edit(e, subject, w);
+	return edit(r, repository, subject, d, &d->digest, w);
 }
 
 int referrers_remove(struct registry *r, const char *repository,
 		     const struct digest *subject, const struct digest *d,
 		     struct wait *w)
 {
-	struct edit *e = calloc(1, sizeof(*e));
-
-	if (!e)
-		return -ENOMEM;
-	e->r = r;
-	e->repository = repository;
-	e->doc.max = MANIFEST_BYTES_MAX;
-	e->digest = d;
-	return edit(e, subject, w);
+	return edit(r, repository, subject, NULL, d, w);
 }

@@ -32,6 +32,7 @@ enum mode {
 static enum mode mode;
 static unsigned token_number; /* of the valid one; raised to expire it */
 static bool token_403;	      /* the token server refuses passwords */
+static bool token_gone;	      /* challenges lead to where nobody listens */
 
 static void ask_for_token(struct scripted *s, struct reply *p,
 			  const char *scope)
@@ -39,8 +40,8 @@ static void ask_for_token(struct scripted *s, struct reply *p,
 	add_head(p,
 		 "WWW-Authenticate: Bearer realm=\"%s/token\","
 		 "service=\"reg.test\"%s%s%s",
-		 s->origin, *scope ? ",scope=\"" : "", scope,
-		 *scope ? "\"" : "");
+		 token_gone ? "http://127.0.0.1:1" : s->origin,
+		 *scope ? ",scope=\"" : "", scope, *scope ? "\"" : "");
 	refuse(p, 401, "UNAUTHORIZED");
 }
 
@@ -184,7 +185,7 @@ static int setup(void **state)
 	assert_non_null(c);
 	mode = OPEN;
 	token_number = 1;
-	token_403 = false;
+	token_403 = token_gone = false;
 	client_start(c, answer, answer);
 	*state = c;
 	return 0;
@@ -359,6 +360,26 @@ static void test_not_enough(void **state)
 	assert_int_equal(c->s.asked, 4);
 }
 
+/* A token server that cannot be reached may have moved: where, a challenge
+ * says. */
+static void test_moved_realm(void **state)
+{
+	struct client *c = *state;
+
+	for (int named = 0; named < 2; named++) {
+		mode = BEARER;
+		token_number++; /* nobody has one any more */
+		token_gone = true;
+		assert_int_equal(blob_size(c), -ECONNREFUSED);
+		token_gone = false;
+		assert_int_equal(blob_size(c), 11);
+		teardown(state);
+		setup(state);
+		c = *state;
+		client_login(c, BASIC);
+	}
+}
+
 static void test_evil_realm(void **state)
 {
 	struct client *c = *state;
@@ -467,12 +488,19 @@ static void test_print(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_probe), WITH(test_anonymous_bearer),
-		WITH(test_credential_first),  cmocka_unit_test(test_challenges),
-		WITH(test_scope_remembered),  WITH(test_not_enough),
-		WITH(test_evil_realm),	      WITH(test_refused_credential),
-		WITH(test_newer_credential),  WITH(test_forbidden),
-		WITH(test_two_schemes),	      WITH(test_print),
+		cmocka_unit_test(test_probe),
+		WITH(test_anonymous_bearer),
+		WITH(test_credential_first),
+		cmocka_unit_test(test_challenges),
+		WITH(test_scope_remembered),
+		WITH(test_not_enough),
+		WITH(test_moved_realm),
+		WITH(test_evil_realm),
+		WITH(test_refused_credential),
+		WITH(test_newer_credential),
+		WITH(test_forbidden),
+		WITH(test_two_schemes),
+		WITH(test_print),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

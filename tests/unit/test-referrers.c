@@ -122,6 +122,9 @@ static void test_referrers(void **state)
 		/* Said to be an index, and is none. */
 		{404, NULL, NULL, MANIFEST, -EIO, SUPPORT_NO},
 		{500, NULL, NULL, INDEX_OF(CHILD), -EIO, SUPPORT_UNKNOWN},
+		{429, NULL, NULL, NULL, -ETIMEDOUT, SUPPORT_UNKNOWN},
+		{200, "{\"schemaVersion\":2,", NULL, NULL, -EIO,
+		 SUPPORT_UNKNOWN},
 		{403, NULL, NULL, NULL, -EACCES, SUPPORT_UNKNOWN},
 	};
 
