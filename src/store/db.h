@@ -33,6 +33,11 @@ bool db_is_bad(const struct db *db);
 /* Of a kept one, with the lock held, outside of a transaction: what is
  * committed from now on may, or may not, be lost with the power. */
 void db_set_durable(struct db *db, bool durable);
+/* Of a kept one, with the lock held, outside of a transaction: what was
+ * committed is in the file itself, and the log empty.  Damage to a log is
+ * passed over in silence by SQLite, which takes its rest for a commit that
+ * never was; damage to the file is found.  Failure: it is in the log still. */
+void db_settle(struct db *db);
 /* Marks a clean stop.  NULL is fine. */
 void db_close(struct db *db);
 /* Closes and opens again: after a fork, or when the file's directory is new. */

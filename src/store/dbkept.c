@@ -20,7 +20,9 @@ static const char pragmas[] = "PRAGMA journal_mode=WAL;"
 			      "PRAGMA journal_size_limit=16777216;"
 			      "PRAGMA max_page_count=65536;";
 
-/* 1: empty, as a crash before its tables were made would leave it; 0. */
+enum content { CONTENT_OURS, CONTENT_EMPTY, CONTENT_OLDER };
+
+/* What is there; empty: as a crash before its tables were made leaves it. */
 static int check_content(struct db *db, const char **ret_why)
 {
 	int64_t objects = 0, id = 0;
@@ -32,9 +34,12 @@ static int check_content(struct db *db, const char **ret_why)
 	if (r == 0)
 		r = db_get_one(db->sq, "PRAGMA application_id", &id);
 	if (r == 0 && objects == 0 && id == 0)
-		return 1;
+		return CONTENT_EMPTY;
 	if (r == 0)
 		r = schema_check(db->sq, db->schema);
+	if (r == -EBADMSG && db->schema->older &&
+	    schema_check(db->sq, db->schema->older) == 0)
+		return CONTENT_OLDER;
 	if (r == -EBADMSG)
 		*ret_why = schema_why(db->sq, db->schema);
 	return r;
@@ -69,7 +74,7 @@ static int connect_kept(struct db *db, const char **ret_why)
 		    SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
 		    SQLITE_OPEN_NOFOLLOW;
 	int rc = sqlite3_open_v2(db->path, &db->sq, flags, NULL);
-	int r, empty;
+	int r, content;
 
 	if (rc == SQLITE_OK)
 		rc = no_checkpoint_on_close(db->sq, 1);
@@ -78,13 +83,15 @@ static int connect_kept(struct db *db, const char **ret_why)
 	r = db_errno(rc);
 	if (r == 0)
 		r = check_content(db, ret_why);
-	empty = r;
+	content = r;
 	if (r >= 0)
 		r = db_errno(sqlite3_exec(db->sq, pragmas, NULL, NULL, NULL));
 	if (r == 0)
 		r = check_wal(db->sq);
-	if (r == 0 && empty > 0)
+	if (r == 0 && content == CONTENT_EMPTY)
 		r = schema_create(db->sq, db->schema);
+	if (r == 0 && content == CONTENT_OLDER)
+		r = schema_upgrade(db->sq, db->schema);
 	if (r == 0)
 		r = db_errno(no_checkpoint_on_close(db->sq, 0));
 	return r;
@@ -129,4 +136,19 @@ void db_set_durable(struct db *db, bool durable)
 			     durable ? "PRAGMA synchronous=FULL"
 				     : "PRAGMA synchronous=NORMAL",
 			     NULL, NULL, NULL);
+}
+
+void db_settle(struct db *db)
+{
+	int rc = SQLITE_OK;
+
+	if (db->sq && !db->bad)
+		rc = sqlite3_wal_checkpoint_v2(
+			db->sq, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	if (rc == SQLITE_OK)
+		return;
+	(void)db_error(db, rc);
+	/* The log must not go because a later sync says that all is well. */
+	if (db->bad)
+		(void)no_checkpoint_on_close(db->sq, 1);
 }

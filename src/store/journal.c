@@ -26,25 +26,43 @@
 #include "util/fd.h"
 #include "util/log.h"
 
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+#define APPLICATION 0x7266736a /* "rfsj" */
 /* `sum` see journalrows.c. */
-static const char *const statements[] = {
-	"CREATE TABLE document(image INTEGER NOT NULL, digest BLOB NOT NULL,"
-	" mediatype TEXT NOT NULL, body BLOB NOT NULL, sum BLOB NOT NULL,"
-	" PRIMARY KEY(image, digest))",
-	"CREATE TABLE image(id INTEGER PRIMARY KEY, host TEXT NOT NULL,"
-	" repository TEXT NOT NULL, name TEXT NOT NULL, root BLOB NOT NULL,"
-	" mediatype TEXT NOT NULL, wall INTEGER NOT NULL,"
-	" before INTEGER NOT NULL, was BLOB NOT NULL,"
-	" error INTEGER NOT NULL, text TEXT NOT NULL, sum BLOB NOT NULL)",
-	("CREATE TABLE session(id INTEGER PRIMARY KEY, host TEXT NOT NULL,"
-	 " repository TEXT NOT NULL, url TEXT NOT NULL)"),
+#define DOCUMENT                                                               \
+	"CREATE TABLE document(image INTEGER NOT NULL, digest BLOB NOT NULL,"  \
+	" mediatype TEXT NOT NULL, body BLOB NOT NULL, sum BLOB NOT NULL,"     \
+	" PRIMARY KEY(image, digest))"
+#define IMAGE                                                                  \
+	"CREATE TABLE image(id INTEGER PRIMARY KEY, host TEXT NOT NULL,"       \
+	" repository TEXT NOT NULL, name TEXT NOT NULL, root BLOB NOT NULL,"   \
+	" mediatype TEXT NOT NULL, wall INTEGER NOT NULL,"                     \
+	" before INTEGER NOT NULL, was BLOB NOT NULL,"                         \
+	" error INTEGER NOT NULL, text TEXT NOT NULL, sum BLOB NOT NULL)"
+#define ORIGIN                                                                 \
+	"CREATE TABLE origin(image INTEGER PRIMARY KEY, host TEXT NOT NULL,"   \
+	" repository TEXT NOT NULL, sum BLOB NOT NULL)"
+#define SESSION                                                                \
+	"CREATE TABLE session(id INTEGER PRIMARY KEY, host TEXT NOT NULL,"     \
+	" repository TEXT NOT NULL, url TEXT NOT NULL)"
+
+static const char *const statements[] = {DOCUMENT, IMAGE, ORIGIN, SESSION};
+static const char *const old_statements[] = {DOCUMENT, IMAGE, SESSION};
+
+static const struct schema schema_old = {
+	.application_id = APPLICATION,
+	.version = 1,
+	.statements = old_statements,
+	.statements_len = COUNT(old_statements),
 };
 
 static const struct schema schema_journal = {
-	.application_id = 0x7266736a, /* "rfsj" */
-	.version = 1,
+	.application_id = APPLICATION,
+	.version = 2,
 	.statements = statements,
-	.statements_len = sizeof(statements) / sizeof(statements[0]),
+	.statements_len = COUNT(statements),
+	.older = &schema_old,
+	.upgrade = ORIGIN "; PRAGMA user_version = 2",
 };
 
 static bool look(const struct journal *j, const char *name,
@@ -203,11 +221,19 @@ int journal_begin(struct journal *j)
 	return db_begin(j->db);
 }
 
-int journal_end(struct journal *j, int r)
+int journal_end_loosely(struct journal *j, int r)
 {
 	r = db_end(j->db, r);
 	if (r < 0 || journal_in_place(j))
 		return r;
 	log_error("the journal was taken away while it was written");
 	return -EIO;
+}
+
+int journal_end(struct journal *j, int r)
+{
+	r = journal_end_loosely(j, r);
+	if (r == 0)
+		db_settle(j->db);
+	return r;
 }

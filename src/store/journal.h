@@ -43,6 +43,8 @@ struct journal_image {
 	int64_t wall;	   /* since when */
 	int error;	   /* 0, or the errno (positive) of its last try */
 	const char *text;  /* why; "" */
+	/* Where it was copied from; both NULL: from nowhere that is known. */
+	const char *from_host, *from_repository;
 };
 struct journal_document {
 	struct digest digest;

@@ -32,5 +32,7 @@ struct journal {
  */
 int journal_begin(struct journal *j);
 int journal_end(struct journal *j, int r);
+/* The same for what need not survive. */
+int journal_end_loosely(struct journal *j, int r);
 /* Is what was committed where the next run will look?  Lock held. */
 bool journal_in_place(struct journal *j);

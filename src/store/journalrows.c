@@ -89,6 +89,33 @@ static int check_sum(const struct query *q, int col,
 	return len == SUM_BYTES && memcmp(sum, want, len) == 0 ? 0 : -EBADMSG;
 }
 
+/* --- where an image was copied from --- */
+
+static void origin_sum(int64_t id, const char *host, const char *repository,
+		       uint8_t out[HASH_MAX])
+{
+	struct hash h;
+
+	hash_init(&h, HASH_SHA256);
+	sum_bytes(&h, &id, sizeof(id));
+	sum_text(&h, host);
+	sum_text(&h, repository);
+	hash_final(&h, out);
+}
+
+static int add_origin(struct db *db, const struct journal_image *i)
+{
+	autoquery q = query_start(db, "INSERT INTO origin VALUES(?, ?, ?, ?)");
+	uint8_t sum[HASH_MAX];
+
+	origin_sum(i->id, i->from_host, i->from_repository, sum);
+	query_int(&q, i->id);
+	query_text(&q, i->from_host);
+	query_text(&q, i->from_repository);
+	query_blob(&q, sum, SUM_BYTES);
+	return query_run(&q);
+}
+
 /* --- adding --- */
 
 static bool fits(const char *text, size_t max)
@@ -172,7 +199,9 @@ int journal_add(struct journal *j, const struct journal_image *image,
 	if (!j->db)
 		return -EROFS;
 	if (!fits(i.host, ROW_NAME_MAX) || !fits(i.repository, ROW_NAME_MAX) ||
-	    !fits(i.name, ROW_NAME_MAX) || !fits(i.mediatype, MEDIATYPE_MAX))
+	    !fits(i.name, ROW_NAME_MAX) || !fits(i.mediatype, MEDIATYPE_MAX) ||
+	    (i.from_host && (!fits(i.from_host, ROW_NAME_MAX) ||
+			     !fits(i.from_repository, ROW_NAME_MAX))))
 		return -EFBIG;
 	for (size_t k = 0; k < docs_len; k++)
 		if (!document_fits(&docs[k]))
@@ -185,6 +214,8 @@ int journal_add(struct journal *j, const struct journal_image *image,
 	r = count_images(j->db);
 	if (r == 0)
 		r = add_image(j->db, &i);
+	if (r == 0 && i.from_host)
+		r = add_origin(j->db, &i);
 	for (size_t k = 0; r == 0 && k < docs_len; k++)
 		r = add_document(j->db, i.id, &docs[k]);
 	r = journal_end(j, r);
@@ -271,6 +302,8 @@ int journal_remove(struct journal *j, int64_t id)
 	r = delete_row(j->db, "DELETE FROM image WHERE id=?", id);
 	if (r == 0)
 		r = delete_row(j->db, "DELETE FROM document WHERE image=?", id);
+	if (r == 0)
+		r = delete_row(j->db, "DELETE FROM origin WHERE image=?", id);
 	return journal_end(j, r);
 }
 
@@ -311,6 +344,22 @@ static int get_image(const struct query *q, struct journal_image *ret)
 	return check_sum(q, 11, sum);
 }
 
+/* One that is damaged costs the referrers, which can be copied by hand. */
+static void get_origin(const struct query *q, struct journal_image *i)
+{
+	const char *host, *repository;
+	uint8_t sum[HASH_MAX];
+
+	if (query_get_text(q, 12, ROW_NAME_MAX, &host) < 0 ||
+	    query_get_text(q, 13, ROW_NAME_MAX, &repository) < 0)
+		return;
+	origin_sum(i->id, host, repository, sum);
+	if (check_sum(q, 14, sum) < 0)
+		return;
+	i->from_host = host;
+	i->from_repository = repository;
+}
+
 int journal_images(struct journal *j, journal_each_image each, void *arg)
 {
 	size_t damaged = 0;
@@ -320,9 +369,10 @@ int journal_images(struct journal *j, journal_each_image each, void *arg)
 		return -EROFS;
 	autodb(j->db);
 	autoquery q = query_start(
-		j->db,
-		"SELECT id, host, repository, name, root, mediatype, "
-		"wall, before, was, error, text, sum FROM image ORDER BY id");
+		j->db, "SELECT id, image.host, image.repository, name, root, "
+		       "mediatype, wall, before, was, error, text, image.sum, "
+		       "origin.host, origin.repository, origin.sum FROM image "
+		       "LEFT JOIN origin ON origin.image = id ORDER BY id");
 
 	while ((r = query_next(&q)) > 0) {
 		struct journal_image i = {.id = 0};
@@ -337,6 +387,7 @@ int journal_images(struct journal *j, journal_each_image each, void *arg)
 			damaged++;
 			continue;
 		}
+		get_origin(&q, &i);
 		r = each(arg, &i);
 		if (r != 0)
 			return r;
@@ -437,7 +488,7 @@ int journal_session_open(struct journal *j, const char *host,
 			r = delete_row(j->db,
 				       "DELETE FROM session WHERE id <= ?",
 				       id - SESSIONS_MAX);
-		r = journal_end(j, r);
+		r = journal_end_loosely(j, r);
 		if (r == 0)
 			*ret_id = id;
 	}
@@ -452,7 +503,7 @@ static int delete_sessions(struct journal *j, const char *sql, int64_t id)
 	db_set_durable(j->db, false);
 	r = journal_begin(j);
 	if (r == 0)
-		r = journal_end(j, delete_row(j->db, sql, id));
+		r = journal_end_loosely(j, delete_row(j->db, sql, id));
 	db_set_durable(j->db, true);
 	return r;
 }

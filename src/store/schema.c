@@ -119,6 +119,24 @@ int schema_check(struct sqlite3 *sq, const struct schema *schema)
 	return n == schema->statements_len ? 0 : -EBADMSG;
 }
 
+static int end(sqlite3 *sq, int rc)
+{
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(sq, "COMMIT", NULL, NULL, NULL);
+	if (rc != SQLITE_OK)
+		sqlite3_exec(sq, "ROLLBACK", NULL, NULL, NULL);
+	return rc == SQLITE_OK ? 0 : sqlite_errno(rc);
+}
+
+int schema_upgrade(struct sqlite3 *sq, const struct schema *schema)
+{
+	int rc = sqlite3_exec(sq, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(sq, schema->upgrade, NULL, NULL, NULL);
+	return end(sq, rc);
+}
+
 int schema_create(struct sqlite3 *sq, const struct schema *schema)
 {
 	char pragmas[96];
@@ -131,11 +149,7 @@ int schema_create(struct sqlite3 *sq, const struct schema *schema)
 		rc = sqlite3_exec(sq, pragmas, NULL, NULL, NULL);
 	for (size_t i = 0; rc == SQLITE_OK && i < schema->statements_len; i++)
 		rc = sqlite3_exec(sq, schema->statements[i], NULL, NULL, NULL);
-	if (rc == SQLITE_OK)
-		rc = sqlite3_exec(sq, "COMMIT", NULL, NULL, NULL);
-	if (rc != SQLITE_OK)
-		sqlite3_exec(sq, "ROLLBACK", NULL, NULL, NULL);
-	return rc == SQLITE_OK ? 0 : sqlite_errno(rc);
+	return end(sq, rc);
 }
 
 const char *schema_why(struct sqlite3 *sq, const struct schema *schema)

@@ -173,8 +173,12 @@ static void durable(void **state)
 	id = added("1.0");
 	assert_true(syncs > before);
 	before = syncs;
+	/* An empty log's header is synced, once. */
 	assert_int_equal(journal_session_open(f->j, "h", "r", "u", &session),
 			 0);
+	assert_true(syncs <= before + 1);
+	before = syncs;
+	assert_int_equal(journal_session_over(f->j, session), 0);
 	assert_int_equal(syncs, before);
 	assert_int_equal(journal_note(f->j, id, EIO, "why"), 0);
 	assert_true(syncs > before);
@@ -224,7 +228,7 @@ static void vanishes(void **state)
 	remove_tree(f->cache);
 	refuses();
 	/* The directory comes back, the journal does not. */
-	(void)store_sync(f->s);
+	(void)store_maintain(f->s);
 	refuses();
 	again();
 	assert_int_equal(journal_check(f->j, NULL), 0);
@@ -363,7 +367,7 @@ static void set_header(const char *sql)
 static void other_version(void **state)
 {
 	added("1.0");
-	set_header("PRAGMA user_version = 2");
+	set_header("PRAGMA user_version = 3");
 	refused_as_it_is("newer version");
 	start();
 }
@@ -383,7 +387,7 @@ static void other_version_in_log(void **state)
 	char *file, *wal, *after;
 
 	added("1.0");
-	change("PRAGMA user_version = 2");
+	change("PRAGMA user_version = 3");
 	file = get_file(f->file, &file_len);
 	wal = get_file(f->wal, &wal_len);
 	assert_true(wal_len > 4096);
@@ -398,6 +402,89 @@ static void other_version_in_log(void **state)
 	free(wal);
 	free(after);
 	start();
+}
+
+/* As after a kill: what came last is in the log, and the log is damaged.  What
+ * was acknowledged is there all the same. */
+static void damaged_log(void **state)
+{
+	size_t file_len, wal_len;
+	char *file, *wal;
+	int64_t session;
+
+	added("1.0");
+	added("2.0");
+	assert_int_equal(journal_session_open(f->j, "h", "r", "u", &session),
+			 0);
+	file = get_file(f->file, &file_len);
+	wal = get_file(f->wal, &wal_len);
+	assert_true(wal_len > 4096);
+	for (size_t at = 0; at < wal_len; at += 1000) {
+		stop();
+		put_file(f->file, file, file_len);
+		wal[at] ^= 1;
+		put_file(f->wal, wal, wal_len);
+		wal[at] ^= 1;
+		start();
+		if (journal_check(f->j, NULL) == 0)
+			images("1.0:0: 2.0:0: ");
+	}
+	free(file);
+	free(wal);
+}
+
+/* What it was copied from is kept, and means nothing if it is damaged. */
+static int add_origin(void *arg, const struct journal_image *i)
+{
+	return str_addf(arg, "%s:%s/%s ", i->name,
+			i->from_host ? i->from_host : "",
+			i->from_repository ? i->from_repository : "");
+}
+
+static void origins(const char *expected)
+{
+	autostr text = {.max = 0};
+
+	assert_int_equal(journal_images(f->j, add_origin, &text), 0);
+	assert_string_equal(text.buf, expected);
+}
+
+static void copied(void **state)
+{
+	struct journal_image i = {.host = "a.io",
+				  .repository = "r",
+				  .name = "2.0",
+				  .mediatype = "",
+				  .text = "",
+				  .from_host = "b.io",
+				  .from_repository = "s"};
+	int64_t id = 0;
+
+	added("1.0");
+	digest_of(HASH_SHA256, "x", 1, &i.root);
+	assert_int_equal(journal_add(f->j, &i, NULL, 0, &id), 0);
+	again();
+	origins("1.0:/ 2.0:b.io/s ");
+	change("UPDATE origin SET repository='t'");
+	origins("1.0:/ 2.0:/ ");
+	assert_int_equal(journal_remove(f->j, id), 0);
+	again(); /* numbers begin anew */
+	assert_int_equal(journal_add(f->j, &i, NULL, 0, &id), 0);
+	origins("1.0:/ 2.0:b.io/s ");
+}
+
+/* One that an older version left is taken over, with what is in it. */
+static void upgraded(void **state)
+{
+	added("1.0");
+	change("DROP TABLE origin");
+	change("PRAGMA user_version = 1");
+	again();
+	assert_int_equal(journal_check(f->j, NULL), 0);
+	images("1.0:0: ");
+	added("2.0");
+	again();
+	images("1.0:0: 2.0:0: ");
 }
 
 /* Not even its kind of journal is changed. */
@@ -538,6 +625,9 @@ int main(void)
 		T(damaged),
 		T(other_version),
 		T(other_version_in_log),
+		T(damaged_log),
+		T(copied),
+		T(upgraded),
 		T(foreign),
 		T(foreign_plain),
 		T(other_tables),
