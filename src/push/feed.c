@@ -84,7 +84,7 @@ void feed_unref(struct feed *f)
 {
 	if (!f || atomic_fetch_sub(&f->refs, 1) > 1)
 		return;
-	stage_unref(f->stage);
+	stage_free(f->stage);
 	pthread_cond_destroy(&f->moved);
 	pthread_mutex_destroy(&f->lock);
 	pthread_mutex_destroy(&f->writing);
@@ -421,6 +421,7 @@ ssize_t feed_next(struct feed *f, struct feed_reader *seen, void *buf,
 		return n < 0 ? n : -EIO;
 	if (off + (uint64_t)n > seen->seen_off)
 		seen->seen_off = off + (uint64_t)n;
+	stage_pass(f->stage, off);
 	return n;
 }
 

@@ -5,7 +5,12 @@
  * a file that grows.  What counts against the limit of all stages is their
  * size, holes included: so much is to be sent, and may yet be written.
  *
+ * What of a large file is not to be read again, unless an upload breaks, is
+ * written back and leaves the page cache: so its pages serve for what comes
+ * next, and 10 GiB that pass through push nobody else's files out of memory.
+ *
  *   0 <= size;  0 <= reserved;  on disk there is room for [0, reserved)
+ *   0 <= dropped <= flushed: page cache of [RESIDENT, dropped) was given back
  *   good --(a write or truncation failed half-way)--> bad, for ever
  */
 #include "store/stage.h"
@@ -31,17 +36,23 @@
 #define AHEAD_MIN ((uint64_t)4 << 10)
 #define AHEAD_MAX ((uint64_t)16 << 20)
 #define NAME_TRIES 100
+/* Files up to this size need no disk at all if they are gone soon. */
+#define RESIDENT_BYTES ((uint64_t)32 << 20)
+#define FLUSH_STEP_BYTES ((uint64_t)8 << 20)
+/* So far behind, the disk should have it. */
+#define DROP_LAG_BYTES ((uint64_t)16 << 20)
 #define WARN_EVERY_MS 60000
 
 struct stage {
 	struct store *s;
-	atomic_uint refs;
 	int fd;
 	atomic_bool bad;
 	_Atomic uint64_t size_bytes;
 	/* The writer's. */
 	uint64_t reserved;
 	bool no_reserve; /* the file system cannot: room is only looked for */
+	/* Of who has read most of it; two at once do no harm. */
+	_Atomic uint64_t flushed, dropped;
 };
 
 /* At most once a minute for all stages. */
@@ -149,7 +160,6 @@ int stage_new(struct store *s, struct stage **ret)
 		free(st);
 		return open_error(s, fd);
 	}
-	atomic_init(&st->refs, 1);
 	st->s = s;
 	st->fd = fd;
 	*ret = st;
@@ -158,17 +168,11 @@ int stage_new(struct store *s, struct stage **ret)
 	return 0;
 }
 
-struct stage *stage_ref(struct stage *st)
-{
-	atomic_fetch_add(&st->refs, 1);
-	return st;
-}
-
-void stage_unref(struct stage *st)
+void stage_free(struct stage *st)
 {
 	struct store *s;
 
-	if (!st || atomic_fetch_sub(&st->refs, 1) > 1)
+	if (!st)
 		return;
 	s = st->s;
 	close(st->fd);
@@ -396,6 +400,24 @@ ssize_t stage_read(struct stage *st, void *buf, size_t len, uint64_t off)
 	n = fd_pread_all(st->fd, buf, len, off);
 	/* Shorter only if it was truncated meanwhile. */
 	return n < 0 ? spoil(st, (int)n) : n;
+}
+
+/* Neither waits, and neither can fail in a way that matters: what is not on
+ * disk yet stays in memory. */
+void stage_pass(struct stage *st, uint64_t off)
+{
+	uint64_t from = atomic_load(&st->flushed), to;
+
+	if (off < RESIDENT_BYTES || off - FLUSH_STEP_BYTES < from)
+		return;
+	atomic_store(&st->flushed, off);
+	(void)sync_file_range(st->fd, (off_t)from, (off_t)(off - from),
+			      SYNC_FILE_RANGE_WRITE);
+	from = atomic_load(&st->dropped);
+	to = off - DROP_LAG_BYTES;
+	atomic_store(&st->dropped, to);
+	(void)posix_fadvise(st->fd, (off_t)from, (off_t)(to - from),
+			    POSIX_FADV_DONTNEED);
 }
 
 uint64_t stage_size(const struct stage *st)

@@ -18,13 +18,14 @@ struct stage;
 /* -EROFS: the store has no disk to write to; -ENOSPC, -EMFILE, -ENOMEM, -EIO.
  * The store must outlive it. */
 int stage_new(struct store *s, struct stage **ret);
-struct stage *stage_ref(struct stage *st);
-void stage_unref(struct stage *st);
+void stage_free(struct stage *st); /* NULL is fine */
 /* Writes all or nothing counts; -ENOSPC: no room, before anything is lost;
  * -EFBIG; -EIO, after which the stage stays bad and says -EIO for ever. */
 int stage_write(struct stage *st, const void *buf, size_t len, uint64_t off);
 /* Short only at the end; holes read as zeros. */
 ssize_t stage_read(struct stage *st, void *buf, size_t len, uint64_t off);
+/* Nobody means to read what is before `off` again. */
+void stage_pass(struct stage *st, uint64_t off);
 int stage_truncate(struct stage *st, uint64_t size_bytes);
 uint64_t stage_size(const struct stage *st);
 

@@ -224,11 +224,9 @@ static void bytes(void **state)
 	assert_memory_equal(buf, "Jel\0\0\0\0x", 8);
 	used(f, 1, 8);
 	assert_int_equal(spooled(f), 0);
-	stage_unref(stage_ref(st));
-	used(f, 1, 8);
-	stage_unref(st);
+	stage_free(st);
 	used(f, 0, 0);
-	stage_unref(NULL);
+	stage_free(NULL);
 }
 
 static void sizes(void **state)
@@ -243,7 +241,7 @@ static void sizes(void **state)
 	assert_int_equal(stage_truncate(st, max + 1), -EFBIG);
 	is(st, "");
 	used(f, 1, 0);
-	stage_unref(st);
+	stage_free(st);
 }
 
 /* All together are bounded, and what does not fit leaves all as it was. */
@@ -271,9 +269,9 @@ static void limit(void **state)
 	assert_int_equal(stage_truncate(a, LIMIT), -ENOSPC);
 	assert_int_equal(stage_truncate(a, LIMIT - 11), 0);
 	used(f, 2, LIMIT);
-	stage_unref(a);
+	stage_free(a);
 	used(f, 1, 11);
-	stage_unref(b);
+	stage_free(b);
 	free(much);
 }
 
@@ -289,7 +287,7 @@ static void no_limit(void **state)
 	assert_int_equal(stage_truncate(st, 1000 * LIMIT), 0);
 	assert_int_equal(stage_write(st, "x", 1, 10), 0);
 	used(f, 1, 1000 * LIMIT);
-	stage_unref(st);
+	stage_free(st);
 }
 
 /* The disk has so much left, and gets back what is evicted. */
@@ -320,7 +318,7 @@ static void min_free(void **state)
 	disk(f, f->cfg.min_free_bytes + 64 * KIB);
 	assert_int_equal(stage_write(st, buf, 64 * KIB, 100 * KIB), 0);
 	used(f, 1, 164 * KIB);
-	stage_unref(st);
+	stage_free(st);
 }
 
 static void put_blob(struct fixture *f, uint8_t seed, size_t chunks)
@@ -352,7 +350,7 @@ static void evicts(void **state)
 	disk(f, f->cfg.min_free_bytes + 10);
 	assert_int_equal(stage_write(st, buf, sizeof(buf), 0), 0);
 	assert_int_equal(f->s->bytes, 0);
-	stage_unref(st);
+	stage_free(st);
 }
 
 static void short_of_disk(void **state)
@@ -374,13 +372,13 @@ static void short_of_disk(void **state)
 	fail_fallocate = 0;
 	assert_int_equal(stage_write(st, "x", 1, 4096 + 5), 0);
 	assert_int_equal(stage_size(st), 4096 + 6);
-	stage_unref(st);
+	stage_free(st);
 	st = begin(f);
 	fail_fallocate = EIO;
 	assert_int_equal(stage_write(st, "x", 1, 0), -EIO);
 	fail_fallocate = 0;
 	assert_int_equal(stage_write(st, "x", 1, 0), -EIO);
-	stage_unref(st);
+	stage_free(st);
 	used(f, 0, 0);
 }
 
@@ -409,7 +407,7 @@ static void no_reservation(void **state)
 	assert_int_equal(stage_write(st, "spoilt", 6, 2), -EIO);
 	fail_pwrite = 0;
 	assert_int_equal(stage_write(st, "world", 5, 5), -EIO);
-	stage_unref(st);
+	stage_free(st);
 	used(f, 0, 0);
 }
 
@@ -427,14 +425,14 @@ static void fails_for_ever(void **state)
 	assert_int_equal(stage_read(st, &c, 1, 0), -EIO);
 	assert_int_equal(stage_truncate(st, 0), -EIO);
 	used(f, 1, 5);
-	stage_unref(st);
+	stage_free(st);
 	st = begin(f);
 	assert_int_equal(stage_write(st, "hello", 5, 0), 0);
 	fail_truncate = EIO;
 	assert_int_equal(stage_truncate(st, 2), -EIO);
 	fail_truncate = 0;
 	assert_int_equal(stage_truncate(st, 5), -EIO);
-	stage_unref(st);
+	stage_free(st);
 	st = begin(f);
 	assert_int_equal(stage_write(st, "hello", 5, 0), 0);
 	fail_truncate = EFBIG;
@@ -444,7 +442,7 @@ static void fails_for_ever(void **state)
 	assert_int_equal(stage_truncate(st, 9), -ENOSPC);
 	fail_truncate = 0;
 	used(f, 1, 5);
-	stage_unref(st);
+	stage_free(st);
 	used(f, 0, 0);
 }
 
@@ -485,8 +483,8 @@ static void named(void **state)
 	is(a, "a");
 	is(b, "bb");
 	assert_int_equal(spooled(f), 0);
-	stage_unref(a);
-	stage_unref(b);
+	stage_free(a);
+	stage_free(b);
 }
 
 /* Of an earlier run nothing is left. */
@@ -495,7 +493,7 @@ static void sweeps(void **state)
 	struct fixture *f = *state;
 	char path[128];
 
-	stage_unref(begin(f));
+	stage_free(begin(f));
 	store_close(f->s);
 	for (int i = 0; i < 3; i++) {
 		snprintf(path, sizeof(path), "%s/spool/x%d", f->cache, i);
@@ -520,8 +518,8 @@ static void deleted(void **state)
 	assert_int_equal(stage_write(next, "x", 1, 0), 0);
 	is(next, "x");
 	assert_int_equal(spooled(f), 0);
-	stage_unref(st);
-	stage_unref(next);
+	stage_free(st);
+	stage_free(next);
 }
 
 static void planted(void **state)
@@ -548,7 +546,7 @@ static void *write_main(void *arg)
 						     off * sizeof(block)),
 					 0);
 		assert_int_equal(stage_truncate(st, 1), 0);
-		stage_unref(st);
+		stage_free(st);
 	}
 	return NULL;
 }
@@ -570,6 +568,36 @@ static void *read_main(void *arg)
 	return NULL;
 }
 
+/* What leaves memory is read from the disk when it is wanted again. */
+static void passed(void **state)
+{
+	struct fixture *f = *state;
+	static char buf[MIB], got[MIB];
+	struct stage *st;
+
+	store_close(f->s);
+	f->cfg.spool_bytes = 0;
+	assert_int_equal(store_open(&f->cfg, &f->s, NULL), 0);
+	st = begin(f);
+	for (uint64_t i = 0; i < 64; i++) {
+		memset(buf, (int)i + 1, sizeof(buf));
+		assert_int_equal(stage_write(st, buf, MIB, i * MIB), 0);
+		stage_pass(st, (i + 1) * MIB);
+	}
+	/* An upload that begins anew; a file that is written over. */
+	stage_pass(st, 0);
+	assert_int_equal(stage_write(st, "x", 1, 7 * MIB), 0);
+	stage_pass(st, 64 * MIB);
+	for (uint64_t i = 0; i < 64; i++) {
+		memset(buf, (int)i + 1, sizeof(buf));
+		if (i == 7)
+			buf[0] = 'x';
+		assert_int_equal(stage_read(st, got, MIB, i * MIB), MIB);
+		assert_memory_equal(got, buf, MIB);
+	}
+	stage_free(st);
+}
+
 static void threads(void **state)
 {
 	struct fixture *f = *state;
@@ -587,7 +615,7 @@ static void threads(void **state)
 	pthread_join(reader, NULL);
 	for (int i = 0; i < 4; i++)
 		pthread_join(writers[i], NULL);
-	stage_unref(st);
+	stage_free(st);
 	used(f, 0, 0);
 }
 
@@ -600,7 +628,8 @@ int main(void)
 		T(no_limit),	   T(evicts),  T(min_free),
 		T(short_of_disk),  T(named),   T(no_reservation),
 		T(fails_for_ever), T(sweeps),  T(cannot_begin),
-		T(deleted),	   T(planted), T(threads),
+		T(deleted),	   T(planted), T(passed),
+		T(threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
