@@ -151,9 +151,10 @@ static int prove_run(void *arg, struct wait *w)
 	return 0;
 }
 
-/* Granted on record, else by a HEAD.  *ret_size is the registry's word. */
-static int prove(struct repo *r, const struct digest *d, struct wait *w,
-		 uint64_t *ret_size)
+/* Granted on record, else by a HEAD.  *ret_size is the registry's word, or
+ * (`claim` will do) that of a document. */
+static int prove(struct repo *r, const struct digest *d, bool claim,
+		 struct wait *w, uint64_t *ret_size)
 {
 	struct prove_request q = {.repo = r, .digest = d};
 	struct content *c = r->content;
@@ -166,10 +167,12 @@ static int prove(struct repo *r, const struct digest *d, struct wait *w,
 	e = repo_identity(r, identity);
 	if (e < 0)
 		return e;
-	if (grant_has(c->store, r->host, r->name, identity, d, &q.row)) {
+	if (grant_has(c->store, r->host, r->name, identity, d, &q.row) &&
+	    (claim || q.row.kind != GRANT_CLAIM)) {
 		*ret_size = q.row.size_bytes;
 		return 0;
 	}
+	q.row.kind = GRANT_BLOB;
 	digest_format(d, text);
 	key = str_printf("blob %s/%s@%s", r->host, r->name, text);
 	if (!key)
@@ -190,7 +193,7 @@ static int prove(struct repo *r, const struct digest *d, struct wait *w,
 int blob_find(struct repo *r, const struct digest *d, struct wait *w,
 	      uint64_t *ret_size_bytes)
 {
-	return prove(r, d, w, ret_size_bytes);
+	return prove(r, d, false, w, ret_size_bytes);
 }
 
 void blob_fault(const struct blob *b, int error, const char *text)
@@ -211,7 +214,7 @@ static int blob_prove(struct blob *b, struct wait *w)
 
 	if (atomic_load(&b->granted))
 		return 0;
-	r = prove(b->repo, &b->digest, w, &size);
+	r = prove(b->repo, &b->digest, true, w, &size);
 	if (r == -ENOENT) /* no news where somebody only looks for a name */
 		blob_fault(b, ENOENT, "the registry does not have it");
 	if (r < 0)

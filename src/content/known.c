@@ -136,16 +136,28 @@ void learn_no_tag(struct repo *r, const char *tag)
 
 /* --- objects --- */
 
-void learn_blob(struct repo *r, const struct digest *d, uint64_t size_bytes)
+static void learn_grant(struct repo *r, const struct digest *d,
+			enum grant_kind kind, uint64_t size_bytes)
 {
 	struct grant_row row = {
-		.digest = *d, .kind = GRANT_BLOB, .size_bytes = size_bytes};
+		.digest = *d, .kind = kind, .size_bytes = size_bytes};
 	char identity[17];
 
 	if (repo_identity(r, identity) == 0)
 		(void)grant_put(r->content->store, r->host, r->name, identity,
 				&row);
 	learn_repository(r);
+}
+
+void learn_blob(struct repo *r, const struct digest *d, uint64_t size_bytes)
+{
+	learn_grant(r, d, GRANT_BLOB, size_bytes);
+}
+
+void learn_blob_claimed(struct repo *r, const struct digest *d,
+			uint64_t size_bytes)
+{
+	learn_grant(r, d, GRANT_CLAIM, size_bytes);
 }
 
 void learn_manifest(struct repo *r, const struct manifest *m)
@@ -194,7 +206,7 @@ bool known_blob(struct repo *r, const struct digest *d,
 	if (repo_identity(r, identity) < 0 ||
 	    !grant_has(r->content->store, r->host, r->name, identity, d,
 		       &row) ||
-	    row.kind != GRANT_BLOB)
+	    row.kind == GRANT_MANIFEST)
 		return false;
 	if (ret_size_bytes)
 		*ret_size_bytes = row.size_bytes;

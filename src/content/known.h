@@ -11,6 +11,9 @@
 
 /* The registry took or confirmed this blob; it may be read here. */
 void learn_blob(struct repo *r, const struct digest *d, uint64_t size_bytes);
+/* The same, but its size is no more than what some document says. */
+void learn_blob_claimed(struct repo *r, const struct digest *d,
+			uint64_t size_bytes);
 /* A manifest was put.  Copies it. */
 void learn_manifest(struct repo *r, const struct manifest *m);
 /* The tag now means this manifest. */

@@ -142,7 +142,7 @@ void upload_object(const struct sending *s, struct str *out)
 	str_addf(out, "%s/_blobs/%s", repo_name(s->repo), digest);
 }
 
-void sending_learn(struct sending *s, uint64_t size_bytes)
+static bool is_first(struct sending *s, uint64_t size_bytes)
 {
 	struct digest empty;
 	bool known;
@@ -150,12 +150,21 @@ void sending_learn(struct sending *s, uint64_t size_bytes)
 	digest_of(s->digest.alg, "", 0, &empty);
 	if (size_bytes == FEED_SIZE_UNKNOWN ||
 	    (size_bytes == 0 && !digest_equal(&s->digest, &empty)))
-		return;
-	{
-		autolock(&s->uploads->lock);
-		known = s->learned;
-		s->learned = true;
-	}
-	if (!known)
+		return false;
+	autolock(&s->uploads->lock);
+	known = s->learned;
+	s->learned = true;
+	return !known;
+}
+
+void sending_learn(struct sending *s, uint64_t size_bytes)
+{
+	if (is_first(s, size_bytes))
 		learn_blob(s->repo, &s->digest, size_bytes);
+}
+
+void sending_learn_claimed(struct sending *s, uint64_t size_bytes)
+{
+	if (is_first(s, size_bytes))
+		learn_blob_claimed(s->repo, &s->digest, size_bytes);
 }

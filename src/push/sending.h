@@ -107,6 +107,8 @@ char *sending_key(const struct repo *r, const char *digest);
 void upload_object(const struct sending *s, struct str *out);
 /* It is with the registry: recorded once its size is known. */
 void sending_learn(struct sending *s, uint64_t size_bytes);
+/* Likewise; the size is what a document says. */
+void sending_learn_claimed(struct sending *s, uint64_t size_bytes);
 
 /* --- upload.c --- */
 

@@ -30,6 +30,7 @@ struct attempt {
 	struct feed_reader reader;
 	uint64_t end_off;    /* so far it was read */
 	struct relay *relay; /* NULL until the first read */
+	bool sent;	     /* it went through here, all of it */
 	bool direct;	     /* counted as such */
 };
 
@@ -353,6 +354,7 @@ static int push(struct attempt *a)
 		if (r < 0)
 			break;
 	}
+	a->sent = r == 0 && how == PUSH_UPLOADED;
 	if (r == -ENOENT && !spec.source)
 		a->source_failed = true;
 	return r;
@@ -370,8 +372,11 @@ int sending_attempt(struct sending *s, struct upload *t, bool *ret_source)
 	}
 	r = push(&a);
 	close_relay(&a);
-	if (r == 0)
+	/* A file that was not needed is yet to be looked at (upload_wait). */
+	if (a.sent)
 		sending_learn(s, source_size(t));
+	else if (r == 0 && !t->feed)
+		sending_learn_claimed(s, source_size(t));
 	*ret_source = r < 0 && a.source_failed;
 	return r;
 }

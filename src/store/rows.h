@@ -56,7 +56,11 @@ int host_each(struct store *s, row_each each, void *arg);
 
 /* --- grants: this registry gave us this digest in this repository, with
  *     this identity --- */
-enum grant_kind { GRANT_BLOB, GRANT_MANIFEST };
+enum grant_kind {
+	GRANT_BLOB,
+	GRANT_MANIFEST,
+	GRANT_CLAIM /* a blob, of the size that some document gives it */
+};
 struct grant_row {
 	struct digest digest;
 	enum grant_kind kind;

@@ -42,12 +42,12 @@ static int get_grant(const struct query *q, struct grant_row *ret)
 	int r = row_get_digest(q, 0, &row.digest);
 
 	if (r == 0)
-		r = query_get_int(q, 1, GRANT_BLOB, GRANT_MANIFEST, &kind);
+		r = query_get_int(q, 1, GRANT_BLOB, GRANT_CLAIM, &kind);
 	if (r == 0)
 		r = row_get_size(q, 2, &row.size_bytes);
 	if (r < 0)
 		return r;
-	row.kind = kind == GRANT_MANIFEST ? GRANT_MANIFEST : GRANT_BLOB;
+	row.kind = (enum grant_kind)kind;
 	*ret = row;
 	return 0;
 }
@@ -96,9 +96,9 @@ int grant_each(struct store *s, const char *host, const char *repository,
 {
 	autodb(s->db);
 	autoquery q = query_start(
-		s->db, "SELECT digest, kind, size FROM granted WHERE host=? "
-		       "AND repository=? AND identity=? AND kind=? "
-		       "ORDER BY digest");
+		s->db, "SELECT digest, min(kind), size FROM granted "
+		       "WHERE host=? AND repository=? AND identity=? "
+		       "AND kind IN (?, ?) GROUP BY digest ORDER BY digest");
 	struct grant_row row;
 	int r;
 
@@ -106,6 +106,7 @@ int grant_each(struct store *s, const char *host, const char *repository,
 	query_text(&q, repository);
 	query_text(&q, identity);
 	query_int(&q, kind);
+	query_int(&q, kind == GRANT_BLOB ? GRANT_CLAIM : kind);
 	while ((r = query_next(&q)) > 0) {
 		if (get_grant(&q, &row) < 0)
 			continue;
@@ -122,7 +123,8 @@ int grant_holders(struct store *s, const char *host, const struct digest *d,
 	autodb(s->db);
 	autoquery q = query_start(
 		s->db, "SELECT repository, identity FROM granted WHERE host=? "
-		       "AND digest=? AND kind=? ORDER BY wall DESC LIMIT ?");
+		       "AND digest=? AND kind IN (?, ?) ORDER BY wall DESC "
+		       "LIMIT ?");
 	const char *repository, *identity;
 	uint8_t key[ROW_KEY_MAX];
 	int r;
@@ -130,6 +132,7 @@ int grant_holders(struct store *s, const char *host, const struct digest *d,
 	query_text(&q, host);
 	query_blob(&q, key, row_key(d, key));
 	query_int(&q, GRANT_BLOB);
+	query_int(&q, GRANT_CLAIM);
 	query_int(&q, max);
 	while ((r = query_next(&q)) > 0) {
 		if (query_get_text(&q, 0, ROW_NAME_MAX, &repository) < 0 ||
