@@ -35,13 +35,6 @@ size_t chunks_present(const struct chunks *c)
 	return c->map.present;
 }
 
-bool chunks_complete(const struct chunks *c)
-{
-	autolock(&c->s->lock);
-
-	return c->map.present == c->count;
-}
-
 bool chunks_verified(const struct chunks *c)
 {
 	autolock(&c->s->lock);

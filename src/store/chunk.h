@@ -42,7 +42,6 @@ void chunks_close(struct chunks *c);
 uint64_t chunks_size(const struct chunks *c);
 size_t chunks_count(const struct chunks *c);
 size_t chunks_present(const struct chunks *c); /* how many */
-bool chunks_complete(const struct chunks *c);
 /* The whole blob was hashed once and was right (its data may be gone since). */
 bool chunks_verified(const struct chunks *c);
 /* May chunk i be served now?  Re-checks it on first use after a start; a

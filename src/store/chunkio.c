@@ -86,6 +86,8 @@ static int get_file(struct chunks *c, int *ret_fd)
 	pthread_mutex_unlock(&s->lock);
 	if (fd < 0) {
 		r = blobfile_open(s, &c->digest, true, &fd, &read_only);
+		if (store_relieve(s, r))
+			r = blobfile_open(s, &c->digest, true, &fd, &read_only);
 		if (r < 0)
 			return r;
 		autolock(&s->lock);

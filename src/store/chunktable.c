@@ -211,6 +211,31 @@ static int open_new(struct store *s, const struct digest *d,
 	return 0;
 }
 
+static bool leave_table(struct chunks *c);
+
+/* What somebody once took for its size, was not proved, and nobody uses. */
+static struct chunks *take_doubtful(struct store *s, const struct digest *d)
+{
+	autolock(&s->lock);
+	struct chunks *c = map_findn(s->table, d, sizeof(*d));
+
+	if (!c || c->refs > 0 || chunkmap_verified(&c->map))
+		return NULL;
+	chunk_ref(c);
+	return c;
+}
+
+static void dismiss_doubtful(struct store *s, const struct digest *d)
+{
+	autolock(&s->saving);
+	struct chunks *c = take_doubtful(s, d);
+
+	if (!c)
+		return;
+	(void)save_one(c); /* so that its bytes are counted once */
+	(void)leave_table(c);
+}
+
 int chunks_open(struct store *s, const struct digest *d, uint64_t size_bytes,
 		struct chunks **ret)
 {
@@ -219,16 +244,16 @@ int chunks_open(struct store *s, const struct digest *d, uint64_t size_bytes,
 	if (size_bytes > DESCRIPTOR_SIZE_MAX)
 		return -EFBIG;
 	r = find_open(s, d, size_bytes, ret);
+	if (r == -EBADMSG) {
+		dismiss_doubtful(s, d);
+		r = find_open(s, d, size_bytes, ret);
+	}
 	if (r != 0)
 		return r < 0 ? r : 0;
 	r = open_new(s, d, size_bytes, ret);
-	if ((r == -EMFILE || r == -ENFILE) &&
-	    pthread_mutex_trylock(&s->saving) == 0) {
-		chunk_release_idle(s, 0, true);
-		pthread_mutex_unlock(&s->saving);
+	if (store_relieve(s, r))
 		r = open_new(s, d, size_bytes, ret);
-	}
-	return r;
+	return r == -EMFILE ? -ENFILE : r;
 }
 
 void chunks_close(struct chunks *c)
@@ -241,7 +266,7 @@ void chunks_close(struct chunks *c)
 	s = c->s;
 	pthread_mutex_lock(&s->lock);
 	chunk_unref(c);
-	many = s->idle > IDLE_MAX;
+	many = s->idle > s->idle_max;
 	pthread_mutex_unlock(&s->lock);
 	/* If someone is saving now, they go the next time. */
 	if (many && pthread_mutex_trylock(&s->saving) == 0) {
@@ -259,7 +284,7 @@ static struct chunks *take_idle(struct store *s, uint64_t before_ms, bool all)
 		struct chunks *c = container_of(node, struct chunks, node);
 
 		if (c->refs > 0 ||
-		    !(all || s->idle > IDLE_MAX || c->idle_ms < before_ms))
+		    !(all || s->idle > s->idle_max || c->idle_ms < before_ms))
 			continue;
 		chunk_ref(c);
 		return c;

@@ -10,7 +10,8 @@
  *   opening     who joins or leaves the table of open blobs
  *   lock        the table, all chunk maps, the spill ring, the counts; no I/O
  *   (the database's own lock)
- * A tree has a lock of its own, with which none of these is taken.
+ * A tree has a lock of its own, which comes before these: only when descriptors
+ * have run out are any taken with it.  See treepool.c for pool_lock.
  */
 #include <pthread.h>
 #include <stdbool.h>
@@ -24,9 +25,9 @@
 #include "util/list.h"
 #include "util/map.h"
 
-/* Blobs that nobody uses are kept open for a while: opening reads states. */
-#define IDLE_MAX 64
+/* Blobs that nobody uses are kept open for so long: opening reads states. */
 #define IDLE_MS 10000
+#define TREE_IDLE_MS 60000
 #define HIDDEN_NONE SIZE_MAX
 
 struct store {
@@ -46,7 +47,10 @@ struct store {
 	struct list_node open;	/* struct chunks, least recently used first */
 	struct map *table;	/* the same by digest */
 	size_t idle;		/* of them, without a user */
-	struct list_node trees; /* struct trees that are open */
+	size_t idle_max;	/* constant */
+	struct list_node trees; /* struct trees that somebody holds */
+	uint64_t tree_bytes;	/* kept, about: what was removed since they were
+				   last counted is in it, too */
 	struct spill spill;
 	uint64_t bytes; /* present in files, of open and closed blobs */
 	uint64_t unchecked_bytes; /* written since the free space was looked at
@@ -59,6 +63,12 @@ struct store {
 	bool no_punch; /* the file system cannot punch holes */
 	uint64_t stages, stage_bytes; /* files being written, their sizes */
 	uint64_t stage_warned_ms;     /* when one was last refused room; or 0 */
+
+	/* Protected by pool_lock; see treepool.c. */
+	pthread_mutex_t pool_lock;
+	struct list_node pool; /* struct trees that may be parked */
+	unsigned pool_len;
+	unsigned pool_max; /* constant */
 
 	/* Protected by lock; for the janitor. */
 	pthread_t janitor;
@@ -130,12 +140,22 @@ int blobfile_punch(int fd, uint64_t from, uint64_t len);
 /* Is any of it a hole, or behind the end? */
 bool blobfile_has_hole(int fd, uint64_t from, uint64_t len);
 
+/* --- treepool.c: trees that are open --- */
+/* How many of them, and how many blobs without a user, may be: by the limit of
+ * descriptors. */
+unsigned store_open_max(void);
+/* When r is -EMFILE or -ENFILE: closes all that nobody uses now; true: try
+ * again. */
+bool store_relieve(struct store *s, int r);
+
 /* --- treefile.c: files of trees --- */
 /* Removes what nobody is building any more. */
 void treefile_sweep(struct store *s);
 /* Least recently used first, until both limits are met, and so much more is
  * free. */
 void treefile_evict(struct store *s, uint64_t need_bytes);
+/* So much more is kept: likewise, where that may be needed. */
+void treefile_added(struct store *s, uint64_t bytes);
 void treefile_stats(struct store *s, uint64_t *ret_trees, uint64_t *ret_bytes);
 /* Those that are kept, while no lock is held.  Stops on non-zero and returns
  * it. */
@@ -205,6 +225,10 @@ void chunk_spill(struct chunks *c, size_t i, void *bytes); /* takes bytes */
 void chunk_reset_begin(struct chunks *c, bool states);
 void chunk_reset_finish(struct chunks *c);
 void chunk_reset_empty(struct chunks *c);
+
+/* --- store.c --- */
+/* Makes what was learned durable: data first, then the maps. */
+int store_maintain(struct store *s);
 
 /* --- chunk.c --- */
 /* Frees those that nobody uses: all, too many, or idle since before_ms.  The

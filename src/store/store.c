@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "store/state.h"
+#include "store/treestate.h"
 #include "util/auto.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -31,6 +32,7 @@ static void destroy(struct store *s)
 	map_free(s->table, NULL);
 	pthread_cond_destroy(&s->kick);
 	pthread_cond_destroy(&s->changed);
+	pthread_mutex_destroy(&s->pool_lock);
 	pthread_mutex_destroy(&s->lock);
 	pthread_mutex_destroy(&s->opening);
 	pthread_mutex_destroy(&s->maintenance);
@@ -54,6 +56,9 @@ static int new_store(const struct store_config *cfg, struct store **ret)
 	s->spool_bytes = cfg->spool_bytes;
 	list_init(&s->open);
 	list_init(&s->trees);
+	list_init(&s->pool);
+	s->idle_max = s->pool_max = store_open_max();
+	pthread_mutex_init(&s->pool_lock, NULL);
 	pthread_mutex_init(&s->staging, NULL);
 	pthread_mutex_init(&s->saving, NULL);
 	pthread_mutex_init(&s->maintenance, NULL);
@@ -148,7 +153,7 @@ static void check_generation(struct store *s)
 	storedir_sweep(s);
 }
 
-static int maintain(struct store *s)
+int store_maintain(struct store *s)
 {
 	int r;
 
@@ -166,6 +171,11 @@ static int maintain(struct store *s)
 	return r;
 }
 
+static uint64_t before(uint64_t now_ms, uint64_t ms)
+{
+	return now_ms > ms ? now_ms - ms : 0;
+}
+
 static void tidy(struct store *s)
 {
 	uint64_t now = clock_ms();
@@ -177,9 +187,10 @@ static void tidy(struct store *s)
 	pthread_mutex_unlock(&s->lock);
 	if (starved)
 		treefile_evict(s, 0);
-	(void)maintain(s);
+	(void)store_maintain(s);
+	(void)treepool_shrink(s, s->pool_max, before(now, TREE_IDLE_MS));
 	autolock(&s->saving);
-	chunk_release_idle(s, now > IDLE_MS ? now - IDLE_MS : 0, false);
+	chunk_release_idle(s, before(now, IDLE_MS), false);
 }
 
 /* Until the time has come, or somebody needs room; false: to stop. */
@@ -263,16 +274,11 @@ void store_close(struct store *s)
 		pthread_mutex_unlock(&s->lock);
 		pthread_join(s->janitor, NULL);
 	}
-	(void)maintain(s);
+	(void)store_maintain(s);
 	pthread_mutex_lock(&s->saving);
 	chunk_release_idle(s, 0, true);
 	pthread_mutex_unlock(&s->saving);
 	destroy(s);
-}
-
-int store_sync(struct store *s)
-{
-	return maintain(s);
 }
 
 bool store_has_disk(struct store *s)

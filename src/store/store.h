@@ -30,8 +30,6 @@ int store_open(const struct store_config *cfg, struct store **ret,
 /* Starts the janitor (eviction, saving of chunk maps): after daemonising. */
 int store_start(struct store *s);
 void store_close(struct store *s); /* saves, stops the janitor */
-/* Makes what was learned durable now: data first, then the maps. */
-int store_sync(struct store *s);
 
 struct store_stats {
 	bool in_memory;

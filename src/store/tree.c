@@ -35,7 +35,12 @@ static int new_tree(struct store *s, const char *key, struct tree **ret)
 		return -ENOMEM;
 	t->s = s;
 	t->fd = -1;
-	snprintf(t->key, sizeof(t->key), "%s", key);
+	t->key = strdup(key);
+	if (!t->key) {
+		free(t);
+		return -ENOMEM;
+	}
+	list_init(&t->in_pool);
 	pthread_mutex_init(&t->lock, NULL);
 	autolock(&s->lock);
 	list_push_back(&s->trees, &t->node);
@@ -47,17 +52,23 @@ void tree_close(struct tree *t)
 {
 	if (!t)
 		return;
+	/* Nor is anybody parking it from here on. */
+	pthread_mutex_lock(&t->lock);
+	treepool_leave(t);
+	pthread_mutex_unlock(&t->lock);
 	pthread_mutex_lock(&t->s->lock);
 	list_del(&t->node);
 	pthread_mutex_unlock(&t->s->lock);
-	if (t->kept)
+	if (t->kept && t->fd >= 0)
 		treefile_touch(t->fd);
-	if (t->temp[0])
+	if (t->temp)
 		treefile_remove(t->s, t->temp);
 	treesql_close(&t->sql);
 	if (t->fd >= 0)
 		close(t->fd);
 	pthread_mutex_destroy(&t->lock);
+	free(t->temp);
+	free(t->key);
 	free(t);
 }
 
@@ -68,7 +79,7 @@ int tree_open(struct store *s, const char *key, struct tree **ret)
 
 	r = new_tree(s, key, &t);
 	if (r == 0)
-		r = treefile_open(s, key, &t->fd);
+		r = treepool_open_file(s, key, &t->fd);
 	if (r < 0)
 		return r;
 	t->state = TREE_SEALED;
@@ -86,6 +97,8 @@ int tree_open(struct store *s, const char *key, struct tree **ret)
 	}
 	t->kept = true;
 	treefile_touch(t->fd);
+	autolock(&t->lock);
+	treepool_enter(t);
 	*ret = steal(&t);
 	return 0;
 }
@@ -101,6 +114,15 @@ static int add_root(struct tree *t)
 	return r;
 }
 
+static int make_file(struct store *s, const char *key, struct tree *t)
+{
+	int r = treefile_make(s, key, &t->fd, &t->temp);
+
+	if (store_relieve(s, r))
+		r = treefile_make(s, key, &t->fd, &t->temp);
+	return r == -EMFILE ? -ENFILE : r;
+}
+
 int tree_create(struct store *s, const char *key, bool in_memory,
 		struct tree **ret)
 {
@@ -111,12 +133,12 @@ int tree_create(struct store *s, const char *key, bool in_memory,
 	if (r < 0)
 		return r;
 	if (!in_memory && s->dirfd >= 0)
-		r = treefile_make(s, key, &t->fd, t->temp);
+		r = make_file(s, key, t);
 	else if (treefile_make_nameless(&t->fd) < 0)
 		log_debug("tree %s: no room on disk: in memory", key);
 	if (r < 0)
 		return r;
-	rc = treesql_create(&t->sql, t->fd, t->temp[0] ? s->min_free_bytes : 0);
+	rc = treesql_create(&t->sql, t->fd, t->temp ? s->min_free_bytes : 0);
 	if (rc != SQLITE_OK)
 		return tree_error(t, rc);
 	r = add_root(t);
@@ -137,7 +159,7 @@ static int begin_seal(struct tree *t, bool *ret_done)
 	r = tree_settle(t);
 	if (r < 0)
 		return r;
-	if (t->temp[0]) {
+	if (t->temp) {
 		/* What the cache of pages still holds. */
 		r = treefile_check_room(t->s, TREE_CACHE_BYTES);
 		if (r == 0) {
@@ -181,7 +203,7 @@ int tree_seal(struct tree *t)
 		t->failed = r;
 	if (r == 0) {
 		t->kept = true;
-		t->temp[0] = '\0';
+		free(steal(&t->temp));
 		old = t->sql;
 		t->sql = sealed;
 		memset(&sealed, 0, sizeof(sealed));
@@ -189,11 +211,15 @@ int tree_seal(struct tree *t)
 	pthread_mutex_unlock(&t->lock);
 	treesql_close(&old);
 	treesql_close(&sealed);
-	if (r < 0)
+	if (r < 0) {
 		log_warning("tree %s cannot be kept: %s", t->key, strerror(-r));
-	else
-		treefile_evict(t->s, 0);
-	return r;
+		return r;
+	}
+	pthread_mutex_lock(&t->lock);
+	treepool_enter(t);
+	pthread_mutex_unlock(&t->lock);
+	treefile_added(t->s, tree_bytes(t));
+	return 0;
 }
 
 bool tree_sealed(struct tree *t)
@@ -201,6 +227,13 @@ bool tree_sealed(struct tree *t)
 	autolock(&t->lock);
 
 	return t->state == TREE_SEALED;
+}
+
+bool tree_lost(struct tree *t)
+{
+	autolock(&t->lock);
+
+	return t->failed != 0;
 }
 
 bool tree_kept(struct store *s, const char *key)

@@ -14,6 +14,10 @@
  * same tree.  -EBADMSG: the file is damaged; it is removed and all that is
  * asked of this tree from then on fails.  So it is with any failure of the disk
  * while building (-ENOSPC, -EIO): there is no way back.
+ *
+ * However many are held, only some have their file open; the others open it
+ * when they are asked something.  One whose file was removed meanwhile is
+ * -EBADMSG, too; -ENFILE: no descriptor is left, which may pass.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -97,6 +101,8 @@ int tree_create(struct store *s, const char *key, bool in_memory,
  * -EROFS (also when the directory was deleted), -EIO. */
 int tree_seal(struct tree *t);
 bool tree_sealed(struct tree *t);
+/* All that is asked of it fails: damaged, or removed while it was parked. */
+bool tree_lost(struct tree *t);
 void tree_close(struct tree *t); /* NULL is fine */
 /* Is a sealed one kept on disk?  No I/O but a stat. */
 bool tree_kept(struct store *s, const char *key);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "store/treestate.h"
+#include "util/clock.h"
 #include "util/log.h"
 
 int tree_error(struct tree *t, int rc)
@@ -35,6 +36,11 @@ struct ask ask_start(struct tree *t, enum tree_sql which)
 	struct ask a = {.t = t, .r = t->failed};
 	int rc = SQLITE_OK;
 
+	if (a.r == 0 && t->state == TREE_SEALED) {
+		atomic_store(&t->used_ms, clock_ms());
+		if (atomic_load(&t->parked))
+			a.r = treepool_unpark(t);
+	}
 	if (a.r == 0)
 		a.st = treesql_get(&t->sql, which, &rc);
 	check(&a, rc);

@@ -32,6 +32,8 @@
 #define PATH_MAX_TREE (sizeof(TREES "/") + NAME_MAX)
 #define LIMIT_MIN ((uint64_t)64 << 20)
 #define LIMIT_SHARE 8
+/* So much less is left, or the next one would go through all of them again. */
+#define SLACK_SHARE 16
 /* A directory for temporary files with less room is not used. */
 #define ROOM_MIN ((uint64_t)256 << 20)
 
@@ -85,11 +87,13 @@ int treefile_check_room(struct store *s, uint64_t more)
 }
 
 int treefile_make(struct store *s, const char *key, int *ret_fd,
-		  char ret_temp[NAME_MAX + 1])
+		  char **ret_temp)
 {
 	static atomic_uint serial;
 	char name[NAME_MAX + 1], path[PATH_MAX_TREE];
-	int fd = -EINVAL, r;
+	autofree char *temp = NULL;
+	autoclose int fd = -EINVAL;
+	int r;
 
 	if (!key_valid(key))
 		return -EINVAL;
@@ -110,8 +114,13 @@ int treefile_make(struct store *s, const char *key, int *ret_fd,
 	}
 	if (fd < 0)
 		return unusable(fd);
-	snprintf(ret_temp, NAME_MAX + 1, "%s", name);
-	*ret_fd = fd;
+	temp = strdup(name);
+	if (!temp) {
+		treefile_remove(s, name);
+		return -ENOMEM;
+	}
+	*ret_temp = steal(&temp);
+	*ret_fd = steal_fd(&fd);
 	return 0;
 }
 
@@ -195,6 +204,8 @@ int treefile_keep(struct store *s, const char *temp, const char *key)
 	autoclose int dir = -1;
 
 	dir = fd_openat(s->dirfd, TREES, O_RDONLY | O_DIRECTORY, 0);
+	if (store_relieve(s, dir))
+		dir = fd_openat(s->dirfd, TREES, O_RDONLY | O_DIRECTORY, 0);
 	if (dir < 0)
 		return unusable(dir);
 	if (renameat(dir, temp, dir, key) < 0)
@@ -243,6 +254,7 @@ struct kept {
 	char key[TREE_KEY_MAX + 1];
 	struct timespec used;
 	uint64_t bytes;
+	bool held; /* by somebody */
 	bool open;
 };
 
@@ -299,20 +311,25 @@ static int list_kept(struct store *s, struct kept_list *l)
 	return r;
 }
 
-static void mark_open(struct store *s, struct kept_list *l)
+static void mark_held(struct store *s, struct kept_list *l)
 {
 	autolock(&s->lock);
 
 	list_for(node, &s->trees) {
 		struct tree *t = container_of(node, struct tree, node);
 
-		for (size_t i = 0; i < l->all.len; i++)
-			l->all.v[i].open |=
-				strcmp(l->all.v[i].key, t->key) == 0;
+		for (size_t i = 0; i < l->all.len; i++) {
+			struct kept *k = &l->all.v[i];
+
+			if (strcmp(k->key, t->key) != 0)
+				continue;
+			k->held = true;
+			k->open |= !atomic_load(&t->parked);
+		}
 	}
 }
 
-/* Those that nobody uses first: only they give back their room at once. */
+/* Those that nobody has open first: only they give back their room at once. */
 static int by_use(const void *a, const void *b)
 {
 	const struct kept *x = a, *y = b;
@@ -341,33 +358,59 @@ static void evict_oversize(struct store *s, struct kept_list *l, uint64_t limit)
 	}
 }
 
-void treefile_evict(struct store *s, uint64_t need_bytes)
+static uint64_t limit_of(const struct store *s)
 {
-	uint64_t limit = s->size_bytes / LIMIT_SHARE, free_bytes = UINT64_MAX;
-	uint64_t floor = s->min_free_bytes + need_bytes;
-	autokept list = {0};
+	uint64_t limit = s->size_bytes / LIMIT_SHARE;
+
+	return limit < LIMIT_MIN ? LIMIT_MIN : limit;
+}
+
+static void evict_list(struct store *s, struct kept_list *l, uint64_t floor)
+{
+	uint64_t limit = limit_of(s), free_bytes = UINT64_MAX;
 	struct kept *k;
 
-	if (list_kept(s, &list) < 0 || list.all.len == 0)
-		return;
-	if (limit < LIMIT_MIN)
-		limit = LIMIT_MIN;
-	evict_oversize(s, &list, limit);
+	evict_oversize(s, l, limit);
 	(void)storedir_free(s, &free_bytes);
-	if (list.bytes <= limit && free_bytes >= floor)
+	if (l->bytes <= limit && free_bytes >= floor)
 		return;
-	mark_open(s, &list);
-	qsort(list.all.v, list.all.len, sizeof(list.all.v[0]), by_use);
-	for (size_t i = 0; i < list.all.len; i++) {
-		k = &list.all.v[i];
-		if (list.bytes <= limit && (k->open || free_bytes >= floor))
+	limit -= limit / SLACK_SHARE;
+	mark_held(s, l);
+	qsort(l->all.v, l->all.len, sizeof(l->all.v[0]), by_use);
+	for (size_t i = 0; i < l->all.len; i++) {
+		k = &l->all.v[i];
+		if (l->bytes <= limit && (k->open || free_bytes >= floor))
 			break;
 		log_debug("tree %s: evicted", k->key);
 		treefile_remove(s, k->key);
-		list.bytes -= k->bytes;
+		l->bytes -= k->bytes;
 		if (!k->open)
 			(void)storedir_free(s, &free_bytes);
 	}
+}
+
+void treefile_evict(struct store *s, uint64_t need_bytes)
+{
+	autokept list = {0};
+
+	if (list_kept(s, &list) < 0)
+		return;
+	if (list.all.len > 0)
+		evict_list(s, &list, s->min_free_bytes + need_bytes);
+	autolock(&s->lock);
+	s->tree_bytes = list.bytes;
+}
+
+void treefile_added(struct store *s, uint64_t bytes)
+{
+	uint64_t all;
+
+	{
+		autolock(&s->lock);
+		all = s->tree_bytes += bytes;
+	}
+	if (all > limit_of(s) || treefile_check_room(s, 0) < 0)
+		treefile_evict(s, 0);
 }
 
 int treefile_each(struct store *s, treefile_each_fn each, void *arg)
@@ -378,10 +421,10 @@ int treefile_each(struct store *s, treefile_each_fn each, void *arg)
 	if (r == -ENOMEM)
 		return r;
 	r = 0;
-	mark_open(s, &list);
+	mark_held(s, &list);
 	for (size_t i = 0; i < list.all.len && r == 0; i++)
 		r = each(arg, list.all.v[i].key, list.all.v[i].bytes,
-			 list.all.v[i].open);
+			 list.all.v[i].held);
 	return r;
 }
 

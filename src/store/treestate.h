@@ -3,6 +3,7 @@
 /* The insides of a tree, shared by the tree*.c files. */
 #include <limits.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/types.h>
 
 #include "store/tree.h"
@@ -19,18 +20,24 @@ enum tree_state { TREE_BUILDING, TREE_SEALING, TREE_SEALED };
 struct tree {
 	/* Constant while open. */
 	struct store *s;
-	char key[TREE_KEY_MAX + 1];
-	struct list_node node; /* in s->trees; protected by s->lock */
+	char *key;
+	struct list_node node;	  /* in s->trees; protected by s->lock */
+	struct list_node in_pool; /* in s->pool; protected by s->pool_lock */
+	_Atomic uint64_t used_ms; /* when it was last asked something */
+	atomic_bool parked;	  /* closed for a while; see treepool.c */
 
 	pthread_mutex_t lock;
-	/* All below protected by lock. */
+	/* All below, and changes of `parked`, protected by lock. */
 	struct treesql sql;
 	enum tree_state state;
-	int fd;			 /* the file; -1: in memory */
-	char temp[NAME_MAX + 1]; /* its name while building; "": has none */
-	bool kept;		 /* found by its key, unless it was evicted */
-	int failed;		 /* -errno of everything from now on; or 0 */
+	int fd;	    /* the file; -1: in memory, or parked */
+	char *temp; /* its name while building; NULL: has none */
+	bool kept;  /* found by its key, unless it was evicted */
+	int failed; /* -errno of everything from now on; or 0 */
 	bool logged;
+	dev_t dev; /* while parked: which file it was */
+	ino_t file_ino;
+	off_t file_bytes;
 	uint64_t last_ino;  /* numbers go up */
 	uint64_t fresh_ino; /* newest inode while it has no name; or 0 */
 	bool unnamed;	    /* others may be without a name */
@@ -74,11 +81,26 @@ int ask_get_int(struct ask *a, int col, int64_t min, int64_t max, int64_t *ret);
 int ask_get_bytes(struct ask *a, int col, size_t max, const void **ret,
 		  size_t *ret_len);
 
+/* --- treepool.c: which sealed trees are open --- */
+
+/* With the tree's lock held: it is open, and can be found by its key.  Parks
+ * what is too much. */
+void treepool_enter(struct tree *t);
+/* Likewise: it is about to be closed. */
+void treepool_leave(struct tree *t);
+/* Likewise: opens it again.  -EBADMSG: it is lost; -ENFILE: no descriptor;
+ * -ENOMEM, -EIO: perhaps the next time. */
+int treepool_unpark(struct tree *t);
+/* Parks what is more than max, or was last used before that time; how many. */
+unsigned treepool_shrink(struct store *s, unsigned max, uint64_t before_ms);
+/* treefile_open; when descriptors have run out, parks others.  -ENFILE. */
+int treepool_open_file(struct store *s, const char *key, int *ret_fd);
+
 /* --- treefile.c: DIR/trees --- */
 
 /* A new file for what will be `key`; its name.  -EROFS, -ENOSPC. */
 int treefile_make(struct store *s, const char *key, int *ret_fd,
-		  char ret_temp[NAME_MAX + 1]);
+		  char **ret_temp);
 /* A file without a name; -ENOSPC: nowhere is there room for one. */
 int treefile_make_nameless(int *ret_fd);
 /* -ENOENT; -EPERM: not a file of ours. */

@@ -82,11 +82,10 @@ static bool page_sound(const struct treefile *f, const uint8_t *page,
 	return !f->sealed && memcmp(page, zero, sizeof(zero)) == 0;
 }
 
+/* The descriptor is the tree's. */
 static int file_close(sqlite3_file *file)
 {
-	struct treefile *f = (struct treefile *)file;
-
-	close(f->fd);
+	(void)file;
 	return SQLITE_OK;
 }
 
@@ -232,9 +231,7 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file,
 	memset(f, 0, sizeof(*f));
 	if (!name || !(flags & SQLITE_OPEN_MAIN_DB))
 		return SQLITE_CANTOPEN;
-	/* A copy, for SQLite closes it at moments of its own. */
-	f->fd = fcntl((int)sqlite3_uri_int64(name, "fd", -1), F_DUPFD_CLOEXEC,
-		      0);
+	f->fd = (int)sqlite3_uri_int64(name, "fd", -1);
 	if (f->fd < 0)
 		return SQLITE_CANTOPEN;
 	f->min_free = (uint64_t)sqlite3_uri_int64(name, "free", 0);

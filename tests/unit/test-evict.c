@@ -1,75 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who goes first when there is no room, and that it stays bounded. */
-#include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "store-fixture.h"
+
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-#include "store/state.h"
 #include "util/clock.h"
-#include "util/log.h"
 
 #define MIB ((uint64_t)1 << 20)
 #define SLACK (32 * MIB)
-
-/* No test loses power: not waiting for the disk makes them fast. */
-int fsync(int fd)
-{
-	(void)fd;
-	return 0;
-}
-
-int fdatasync(int fd)
-{
-	(void)fd;
-	return 0;
-}
-
-struct fixture {
-	char dir[64], cache[80];
-	struct store_config cfg;
-	struct store *s;
-};
-
-static int setup(void **state)
-{
-	struct fixture *f = calloc(1, sizeof(*f));
-
-	snprintf(f->dir, sizeof(f->dir), "/tmp/test-evict-XXXXXX");
-	assert_non_null(mkdtemp(f->dir));
-	snprintf(f->cache, sizeof(f->cache), "%s/c", f->dir);
-	f->cfg = (struct store_config){.dir = f->cache,
-				       .size_bytes = 1024 * MIB};
-	log_set_level(LOG_LEVEL_ERROR);
-	assert_int_equal(store_open(&f->cfg, &f->s, NULL), 0);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-	pid_t pid;
-
-	store_close(f->s);
-	pid = fork();
-	if (pid == 0) {
-		execl("/bin/rm", "rm", "-rf", f->dir, (char *)NULL);
-		_exit(127);
-	}
-	waitpid(pid, NULL, 0);
-	free(f);
-	return 0;
-}
 
 /* Chunk i of blob `which`: told apart by its first bytes, zero otherwise. */
 static void make_chunk(uint8_t *buf, size_t which, size_t i)
@@ -335,7 +273,7 @@ static void test_open(void **state)
 	assert_int_equal(evict_to(f->s, 3 * MIB, now, false), 0);
 	assert_int_equal(chunks_present(c), 16);
 	/* A while later: in order, but for what was read since. */
-	assert_int_equal(store_sync(f->s), 0);
+	assert_int_equal(store_maintain(f->s), 0);
 	now += 5000;
 	assert_true(evict_to(f->s, 4 * MIB - 4 * CHUNK_BYTES, now, false) >=
 		    4 * CHUNK_BYTES);
@@ -466,14 +404,14 @@ static void test_many_idle(void **state)
 	struct digest d = {.alg = HASH_SHA256};
 	struct chunks *c = NULL;
 
-	for (size_t k = 0; k < 3 * IDLE_MAX; k++) {
+	for (size_t k = 0; k < 3 * f->s->idle_max; k++) {
 		memcpy(d.raw, &k, sizeof(k));
 		assert_int_equal(chunks_open(f->s, &d, 10, &c), 0);
-		assert_int_equal(f->s->idle <= IDLE_MAX, 1);
+		assert_int_equal(f->s->idle <= f->s->idle_max, 1);
 		chunks_close(c);
 	}
-	assert_true(f->s->idle <= IDLE_MAX);
-	assert_true(map_len(f->s->table) <= IDLE_MAX);
+	assert_true(f->s->idle <= f->s->idle_max);
+	assert_true(map_len(f->s->table) <= f->s->idle_max);
 	release_idle(f);
 	assert_int_equal(f->s->idle, 0);
 	assert_int_equal(map_len(f->s->table), 0);

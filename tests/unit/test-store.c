@@ -267,7 +267,7 @@ static void test_unusable(void **state)
 		assert_int_equal(list_put(s, "k", "v", 1), 0);
 		assert_int_equal(list_get(s, "k", NULL, &body, &len), 0);
 		free(body);
-		assert_int_equal(store_sync(s), 0);
+		assert_int_equal(store_maintain(s), 0);
 		assert_int_equal(store_stats(s, &st), 0);
 		assert_true(st.in_memory);
 		assert_int_equal(st.bytes, 0);
@@ -396,7 +396,7 @@ static void use_store(struct fixture *f, struct store *s)
 	chunks_close(c);
 	put_blob(f, s);
 	assert_true(fine(list_put(s, "new", "v", 1)));
-	assert_true(fine(store_sync(s)));
+	assert_true(fine(store_maintain(s)));
 }
 
 static size_t mutate(unsigned int k, const char *good, char *bad, size_t len)
@@ -525,7 +525,7 @@ static void test_damage_while_running(void **state)
 		assert_int_equal(count_bad(f), 1);
 	}
 	/* The blob that is open is saved again; nothing is lost but rows. */
-	assert_int_equal(store_sync(s), 0);
+	assert_int_equal(store_maintain(s), 0);
 	assert_int_equal(chunks_open(s, &f->d, SIZE, &c), 0);
 	assert_int_equal(chunks_present(c), N);
 	assert_true(chunks_ready(c, 0, true));
@@ -555,7 +555,7 @@ static void test_orphans(void **state)
 	db_lock(s->db);
 	db_error(s->db, 11 /* SQLITE_CORRUPT */);
 	db_unlock(s->db);
-	assert_int_equal(store_sync(s), 0);
+	assert_int_equal(store_maintain(s), 0);
 	assert_int_equal(s->bytes, 0);
 	assert_int_not_equal(access(path, F_OK), 0);
 	put_blob(f, s);
