@@ -76,6 +76,14 @@ void decoding_free(struct decoding *g)
 	free(g);
 }
 
+void decoding_pause(struct decoding *g)
+{
+	g->in_off -= g->in_len - g->in_pos;
+	g->in_size = g->in_pos = g->in_len = 0;
+	free(g->in);
+	g->in = NULL;
+}
+
 static int bad(const struct feed *f, uint64_t off, const char *why)
 {
 	char text[160];

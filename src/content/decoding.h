@@ -46,6 +46,8 @@ struct decoding;
 int decoding_new(const struct decoding_part *p, struct decoder *d,
 		 struct decoding **ret);
 void decoding_free(struct decoding *g); /* NULL is fine */
+/* Keeps no more memory than it needs to go on, which then costs a read. */
+void decoding_pause(struct decoding *g);
 /* Fills out from *pos to len; moves *pos, also on failure.  -EBADMSG: damaged
  * or too short; after any other failure it may be called again. */
 int decoding_fill(struct decoding *g, const struct feed *f, uint8_t *out,

@@ -45,6 +45,8 @@ struct stream {
 };
 
 #define REGION_FIRST SIZE_MAX
+/* Readers of one place are not to a byte at the same. */
+#define REGION_STEP ((size_t)64 << 10)
 
 struct region {
 	size_t point; /* that it begins with; REGION_FIRST: none */
@@ -303,37 +305,61 @@ static void region_gets_on(void *arg)
 		     (size_t)(g->out_end - g->at.out_off));
 }
 
-static int make_region(void *arg, uint8_t *buf, size_t len, struct wait *w)
+/*
+ * Who looks at one place in a region waits for what is before it, and who comes
+ * for more has the rest made.  Only of gzip: others' decoders are large.
+ */
+static int make_region(void *arg, struct span_work *k, size_t want,
+		       struct wait *w)
 {
 	struct opening *o = arg;
 	struct feed feed = *o->feed;
-	struct decoding *g;
-	size_t pos = 0;
-	int r;
+	struct decoding *g = k->more;
+	int r = 0;
 
 	feed.wait = w;
 	feed.gets_on = region_gets_on;
 	feed.arg = o;
-	r = open_region(o, &g);
+	want = (want + REGION_STEP - 1) / REGION_STEP * REGION_STEP;
+	if (g || o->stream->codec != CODEC_GZIP || want > k->len)
+		want = k->len;
+	if (!g)
+		r = open_region(o, &g);
 	if (r < 0)
 		return r;
-	r = decoding_fill(g, &feed, buf, len, &pos);
-	decoding_free(g);
+	r = decoding_fill(g, &feed, k->bytes, want, &k->done);
+	k->more = NULL;
+	if (k->done > 0 && k->done < k->len) {
+		decoding_pause(g);
+		k->more = g;
+	} else {
+		decoding_free(g);
+	}
 	return r;
+}
+
+static void drop_region(void *more)
+{
+	decoding_free(more);
 }
 
 static int read_span(struct opening *o, void *buf, size_t len, uint64_t off)
 {
 	const struct region *g = o->region;
+	const struct span_maker maker = {
+		.make = make_region, .drop = drop_region, .arg = o};
+	const struct span_want want = {
+		.key = o->key,
+		.key_len = sizeof(o->key),
+		.len = (size_t)(g->out_end - g->at.out_off),
+		.until = (size_t)(off - g->at.out_off) + len};
 	struct spans *spans = o->stream->spans;
 	struct span *sp;
 	int r;
 
 	o->key[0] = o->stream->id;
 	o->key[1] = g->point;
-	r = span_get(spans, o->key, sizeof(o->key),
-		     (size_t)(g->out_end - g->at.out_off), make_region, o,
-		     o->feed->wait, &sp);
+	r = span_get_until(spans, &want, &maker, o->feed->wait, &sp);
 	if (r < 0)
 		return r;
 	memcpy(buf, span_bytes(sp) + (off - g->at.out_off), len);

@@ -4,12 +4,14 @@
  *
  *   ABANDONED --a user takes the lead--> LED --> READY
  *       ^                                 |----> FAILED (result)
- *       +---- the leader's own patience --+
+ *       +-- as much is made as he wanted, |
+ *           or the leader's own patience -+
  *
- * Invariants: what is ABANDONED or LED has users; READY without users is in
- * `idle`, the only place from where spans go; FAILED is in no table, and lives
- * until its last user has seen the result.  A span being made is counted from
- * the start, so makers make room before they allocate.
+ * Invariants: what is LED, or ABANDONED with nothing made, has users; READY,
+ * and ABANDONED with a part made, without users is in `idle`, the only place
+ * from where spans go; FAILED is in no table, and lives until its last user has
+ * seen the result.  What has memory is counted, from before it is allocated, so
+ * makers make room first.
  */
 #include "content/span.h"
 
@@ -26,15 +28,19 @@
 
 enum span_state { SPAN_ABANDONED, SPAN_LED, SPAN_READY, SPAN_FAILED };
 
-/* All but bytes and len protected by spans->lock. */
+/* All but len protected by spans->lock.  While it is LED the leader fills
+ * bytes from `done` on; those before it are constant, like the pointer as long
+ * as there are users of a byte. */
 struct span {
 	struct list_node node; /* in spans->idle */
 	enum span_state state;
 	unsigned users;
 	uint64_t steps; /* grows while its maker gets on */
 	int result;
-	uint8_t *bytes; /* the maker's until READY, then constant */
-	size_t len;
+	uint8_t *bytes; /* NULL: not allocated yet, and not counted */
+	size_t len, done;
+	void *more; /* what its maker goes on with; or NULL */
+	void (*drop)(void *more);
 	size_t key_len;
 	uint8_t key[];
 };
@@ -100,9 +106,22 @@ static int key_make(const void *key, size_t key_len, size_t len,
 	return 0;
 }
 
-static void span_free(struct span *sp)
+/* Lock held. */
+static void span_empty(struct spans *s, struct span *sp)
 {
+	if (sp->more)
+		sp->drop(sp->more);
+	if (sp->bytes)
+		s->bytes -= sp->len;
 	free(sp->bytes);
+	sp->bytes = NULL;
+	sp->more = NULL;
+	sp->done = 0;
+}
+
+static void span_free(struct spans *s, struct span *sp)
+{
+	span_empty(s, sp);
 	free(sp);
 }
 
@@ -114,8 +133,7 @@ static void trim_to(struct spans *s, uint64_t max_bytes)
 
 		list_del(&sp->node);
 		map_removen(s->table, sp->key, sp->key_len);
-		s->bytes -= sp->len;
-		span_free(sp);
+		span_free(s, sp);
 	}
 }
 
@@ -175,89 +193,162 @@ static void span_leave(struct spans *s, struct span *sp)
 {
 	if (--sp->users > 0)
 		return;
-	if (sp->state == SPAN_READY) {
+	if (sp->state == SPAN_READY ||
+	    (sp->state == SPAN_ABANDONED && sp->done > 0)) {
 		list_push_back(&s->idle, &sp->node);
 		trim(s);
 		return;
 	}
 	if (sp->state == SPAN_ABANDONED)
 		map_removen(s->table, sp->key, sp->key_len);
-	span_free(sp);
+	span_free(s, sp);
 }
 
-/* Lock held; given up while it is made. */
-static int span_lead(struct spans *s, struct span *sp, span_make_fn make,
-		     void *arg, struct wait *w)
+/* Lock held; given up while room is found. */
+static int span_allocate(struct spans *s, struct span *sp)
 {
 	uint8_t *bytes;
-	int r;
 
-	sp->state = SPAN_LED;
+	if (sp->bytes)
+		return 0;
 	s->bytes += sp->len;
 	trim(s);
 	pthread_mutex_unlock(&s->lock);
 	bytes = malloc(sp->len ? sp->len : 1);
-	r = bytes ? make(arg, bytes, sp->len, w) : -ENOMEM;
 	pthread_mutex_lock(&s->lock);
-	if (r == 0) {
-		sp->bytes = bytes;
-		sp->state = SPAN_READY;
-	} else {
-		free(bytes);
+	if (!bytes)
 		s->bytes -= sp->len;
+	sp->bytes = bytes;
+	return bytes ? 0 : -ENOMEM;
+}
+
+/* Lock held; given up while it is made. */
+static int span_make(struct spans *s, struct span *sp, size_t until,
+		     const struct span_maker *m, struct wait *w)
+{
+	struct span_work work = {.bytes = sp->bytes,
+				 .len = sp->len,
+				 .done = sp->done,
+				 .more = sp->more};
+	int r;
+
+	pthread_mutex_unlock(&s->lock);
+	r = m->make(m->arg, &work, until, w);
+	pthread_mutex_lock(&s->lock);
+	sp->done = work.done;
+	sp->more = work.more;
+	sp->drop = m->drop;
+	return r;
+}
+
+/* Lock held; given up meanwhile. */
+static int span_lead(struct spans *s, struct span *sp, size_t until,
+		     const struct span_maker *m, struct wait *w)
+{
+	int r;
+
+	sp->state = SPAN_LED;
+	r = span_allocate(s, sp);
+	if (r == 0)
+		r = span_make(s, sp, until, m, w);
+	sp->state = SPAN_ABANDONED;
+	if (r == 0 && sp->done == sp->len)
+		sp->state = SPAN_READY;
+	if (r < 0 && sp->done == 0)
+		span_empty(s, sp);
+	if (r < 0 && wait_check(w) == 0) {
 		sp->result = r;
-		sp->state = SPAN_ABANDONED;
-		if (wait_check(w) == 0) {
-			sp->state = SPAN_FAILED;
-			map_removen(s->table, sp->key, sp->key_len);
-		}
+		sp->state = SPAN_FAILED;
+		map_removen(s->table, sp->key, sp->key_len);
 	}
 	pthread_cond_broadcast(&s->changed);
 	return r;
 }
 
-/* Lock held: until nobody makes it (any more). */
-static int span_await(struct spans *s, struct span *sp, struct wait *w)
+/* Lock held: is there what is wanted of it? */
+static bool span_reaches(const struct span *sp, size_t until)
+{
+	return sp->state == SPAN_READY || (until > 0 && sp->done >= until);
+}
+
+/* Lock held: until there is, or nobody makes it (any more). */
+static int span_await(struct spans *s, struct span *sp, size_t until,
+		      struct wait *w)
 {
 	struct patience patience;
 	uint64_t steps = sp->steps;
 	int r = 0;
 
 	patience_init(&patience, w);
-	while (sp->state == SPAN_LED && r == 0) {
+	while (sp->state == SPAN_LED && !span_reaches(sp, until) && r == 0) {
 		r = wait_cond(w, &s->changed, &s->lock);
 		if (sp->steps != steps)
 			patience_renew(&patience);
 		steps = sp->steps;
 	}
-	return sp->state == SPAN_LED ? r : 0;
+	return sp->state == SPAN_LED && !span_reaches(sp, until) ? r : 0;
 }
 
-int span_get(struct spans *s, const void *key, size_t key_len, size_t len,
-	     span_make_fn make, void *arg, struct wait *w, struct span **ret)
+int span_get_until(struct spans *s, const struct span_want *want,
+		   const struct span_maker *m, struct wait *w,
+		   struct span **ret)
 {
 	struct span_key k;
 	struct span *sp;
 	int r;
 
-	r = key_make(key, key_len, len, &k);
+	r = key_make(want->key, want->key_len, want->len, &k);
 	if (r < 0)
 		return r;
 	autolock(&s->lock);
-	r = span_join(s, &k, len, &sp);
+	r = span_join(s, &k, want->len, &sp);
 	if (r < 0)
 		return r;
-	r = span_await(s, sp, w);
-	if (r == 0 && sp->state == SPAN_ABANDONED)
-		r = span_lead(s, sp, make, arg, w);
-	else if (r == 0 && sp->state == SPAN_FAILED)
-		r = sp->result;
+	while (r == 0 && !span_reaches(sp, want->until)) {
+		r = span_await(s, sp, want->until, w);
+		if (r == 0 && sp->state == SPAN_ABANDONED &&
+		    !span_reaches(sp, want->until))
+			r = span_lead(s, sp, want->until, m, w);
+		else if (r == 0 && sp->state == SPAN_FAILED)
+			r = sp->result;
+	}
 	if (r < 0) {
 		span_leave(s, sp);
 		return r;
 	}
 	*ret = sp;
 	return 0;
+}
+
+/* --- made at once --- */
+
+struct whole {
+	span_make_fn make;
+	void *arg;
+};
+
+static int make_whole(void *arg, struct span_work *work, size_t want,
+		      struct wait *w)
+{
+	const struct whole *whole = arg;
+	int r;
+
+	(void)want;
+	r = whole->make(whole->arg, work->bytes, work->len, w);
+	if (r == 0)
+		work->done = work->len;
+	return r;
+}
+
+int span_get(struct spans *s, const void *key, size_t key_len, size_t len,
+	     span_make_fn make, void *arg, struct wait *w, struct span **ret)
+{
+	struct whole whole = {make, arg};
+	struct span_maker m = {.make = make_whole, .arg = &whole};
+	struct span_want want = {
+		.key = key, .key_len = key_len, .len = len, .until = len};
+
+	return span_get_until(s, &want, &m, w, ret);
 }
 
 void span_gets_on(struct spans *s, const void *key, size_t key_len, size_t len)

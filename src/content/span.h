@@ -32,6 +32,31 @@ typedef int (*span_make_fn)(void *arg, uint8_t *buf, size_t len,
  * make said. */
 int span_get(struct spans *s, const void *key, size_t key_len, size_t len,
 	     span_make_fn make, void *arg, struct wait *w, struct span **ret);
+/*
+ * One that is made as far as it is wanted, and further when more is.  `work` is
+ * the maker's while it makes; bytes before `done` never change.  `more` is what
+ * it goes on with the next time.
+ */
+struct span_work {
+	uint8_t *bytes;
+	size_t len, done; /* moved on, also by one that fails */
+	void *more;	  /* or NULL */
+};
+struct span_maker {
+	int (*make)(void *arg, struct span_work *work, size_t want,
+		    struct wait *w);
+	void (*drop)(void *more);
+	void *arg;
+};
+struct span_want {
+	const void *key;
+	size_t key_len, len;
+	size_t until; /* no byte from here on may be read */
+};
+/* As span_get. */
+int span_get_until(struct spans *s, const struct span_want *want,
+		   const struct span_maker *m, struct wait *w,
+		   struct span **ret);
 /* For `make`, now and then: it gets on, so who waits for it shall wait on. */
 void span_gets_on(struct spans *s, const void *key, size_t key_len, size_t len);
 const uint8_t *span_bytes(const struct span *sp);

@@ -257,13 +257,33 @@ static void test_slow_download(void **state)
 	layer_start(&l);
 	stream_finish(l.s, SPAN_MAX, &l.diff_id);
 	l.b->delay_ms = 80;
-	reader_start(&maker, &l, 0, 1000, 5000);
+	reader_start(&maker, &l, SPAN_MAX - 1000, 1000, 5000);
 	while (atomic_load(&l.b->reads) < 1)
 		usleep(1000);
-	reader_start(&waiter, &l, 0, 1000, 250);
+	reader_start(&waiter, &l, SPAN_MAX - 1000, 1000, 250);
 	assert_int_equal(reader_join(&waiter), 0);
 	assert_int_equal(reader_join(&maker), 0);
 	assert_in_range(l.b->reads, 4, 6);
+	layer_done(&l);
+}
+
+/* A look at one place costs what is before it; more is made once. */
+static void test_one_place(void **state)
+{
+	struct layer l;
+	unsigned n;
+
+	layer_make(&l, CODEC_GZIP, SMALL, SMALL, SMALL);
+	pass_all(&l);
+	l.b->reads = 0;
+	assert_int_equal(try(&l, 0), 0);
+	assert_int_equal(try(&l, 1000), 0);
+	assert_int_equal(l.b->reads, 1);
+	reads(&l, SMALL / 2, 0);
+	n = (unsigned)l.b->reads;
+	assert_in_range(n, 2, 4);
+	reads(&l, SMALL, 0);
+	assert_int_equal(l.b->reads, n);
 	layer_done(&l);
 }
 
@@ -287,7 +307,7 @@ int main(void)
 		T(test_patience),	  T(test_interrupted),
 		T(test_failed_pass),	  T(test_blob_fails),
 		T(test_one_for_all),	  T(test_slow_download),
-		T(test_threads),
+		T(test_one_place),	  T(test_threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

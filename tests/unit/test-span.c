@@ -339,6 +339,151 @@ static void test_ids_and_keys(void **state)
 	spans_free(NULL);
 }
 
+/* --- made in parts --- */
+
+struct part_job {
+	int key;
+	size_t fail_from; /* no byte from here on can be made; 0: all can */
+	int failure;
+	atomic_int made;
+};
+
+static atomic_int continued, dropped;
+
+static void part_drop(void *more)
+{
+	atomic_fetch_add(&dropped, 1);
+	free(more);
+}
+
+static uint8_t part_byte(const struct part_job *j, size_t i)
+{
+	return (uint8_t)((size_t)j->key * 7 + i);
+}
+
+static int part_make(void *arg, struct span_work *k, size_t want,
+		     struct wait *w)
+{
+	struct part_job *j = arg;
+	size_t *at = k->more;
+	int r = 0;
+
+	(void)w;
+	atomic_fetch_add(&j->made, 1);
+	if (at)
+		atomic_fetch_add(&continued, 1);
+	else
+		at = calloc(1, sizeof(*at));
+	assert_non_null(at);
+	assert_int_equal(*at, k->done);
+	for (; k->done < want && r == 0; k->done += r == 0) {
+		if (j->fail_from && k->done >= j->fail_from)
+			r = j->failure;
+		else
+			k->bytes[k->done] = part_byte(j, k->done);
+	}
+	*at = k->done;
+	k->more = k->done < k->len && k->done > 0 ? at : NULL;
+	if (!k->more)
+		free(at);
+	return r;
+}
+
+static int get_part(struct part_job *j, size_t until)
+{
+	const struct span_maker m = {
+		.make = part_make, .drop = part_drop, .arg = j};
+	const struct span_want want = {.key = &j->key,
+				       .key_len = sizeof(j->key),
+				       .len = LEN,
+				       .until = until};
+	struct span *sp;
+	struct wait w;
+	int r;
+
+	wait_init(&w, 10000, 0);
+	r = span_get_until(spans, &want, &m, &w, &sp);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < until; i++)
+		assert_int_equal(span_bytes(sp)[i], part_byte(j, i));
+	span_put(spans, sp);
+	return 0;
+}
+
+static void test_parts(void **state)
+{
+	struct part_job j = {.key = 1};
+
+	assert_int_equal(get_part(&j, 100), 0);
+	assert_int_equal(get_part(&j, 100), 0);
+	assert_int_equal(get_part(&j, 1), 0);
+	assert_int_equal(j.made, 1);
+	assert_int_equal(get_part(&j, LEN), 0);
+	assert_int_equal(get_part(&j, 500), 0);
+	assert_int_equal(j.made, 2);
+	assert_int_equal(continued, 1);
+}
+
+/* A part is as much in the way of others as the whole. */
+static void test_part_goes(void **state)
+{
+	struct part_job j = {.key = 1};
+
+	atomic_store(&dropped, 0);
+	assert_int_equal(get_part(&j, 10), 0);
+	for (int key = 100; key < 110; key++) {
+		struct job other = {.key = key};
+
+		assert_int_equal(get(&other, LEN, 1000), 0);
+	}
+	assert_int_equal(dropped, 1);
+	assert_int_equal(get_part(&j, 10), 0);
+	assert_int_equal(j.made, 2);
+	spans_forget(spans);
+	assert_int_equal(dropped, 2);
+}
+
+/* What there is can be had, whatever is wrong behind it. */
+static void test_part_fails(void **state)
+{
+	struct part_job j = {.key = 1, .fail_from = 300, .failure = -EIO};
+
+	assert_int_equal(get_part(&j, 200), 0);
+	assert_int_equal(get_part(&j, 400), -EIO);
+	assert_int_equal(get_part(&j, 300), 0); /* made anew */
+	assert_int_equal(j.made, 3);
+	j.fail_from = 0;
+	assert_int_equal(get_part(&j, LEN), 0);
+}
+
+static void *part_reader(void *arg)
+{
+	struct part_job *jobs = arg;
+	unsigned seed = (unsigned)(uintptr_t)&seed;
+
+	for (int i = 0; i < 300; i++) {
+		struct part_job *j = &jobs[rand_r(&seed) % 20];
+
+		assert_int_equal(get_part(j, 1 + rand_r(&seed) % LEN), 0);
+	}
+	return NULL;
+}
+
+static void test_part_storm(void **state)
+{
+	struct part_job jobs[20] = {0};
+	pthread_t t[THREADS];
+
+	for (int i = 0; i < 20; i++)
+		jobs[i].key = i;
+	for (int i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&t[i], NULL, part_reader, jobs),
+				 0);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(t[i], NULL);
+}
+
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -354,6 +499,10 @@ int main(void)
 		T(test_patience),
 		T(test_storm),
 		T(test_ids_and_keys),
+		T(test_parts),
+		T(test_part_goes),
+		T(test_part_fails),
+		T(test_part_storm),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
