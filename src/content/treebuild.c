@@ -17,6 +17,7 @@
 
 #include "content/dircache.h"
 #include "content/treepath.h"
+#include "content/whiteout.h"
 #include "content/xattrpack.h"
 #include "util/auto.h"
 
@@ -113,6 +114,7 @@ static int imply_dir(struct treebuild *b, uint64_t dir,
 		     const struct treepath_part *part, uint64_t *ret_ino)
 {
 	struct tree_inode i = {.mode = IMPLIED_MODE, .flags = TREE_IMPLIED};
+	struct tree_inode old;
 	struct tree_extra x = {0};
 	uint64_t ino;
 	int r;
@@ -120,6 +122,14 @@ static int imply_dir(struct treebuild *b, uint64_t dir,
 	if (b->counts.entries + b->implied >= b->entries_max)
 		return -EFBIG;
 	b->implied++;
+	/* In the place of a whiteout it remains that one. */
+	if (whiteout_is(part->name)) {
+		r = tree_find(b->tree, dir, part->name, &old);
+		if (r < 0 && r != -ENOENT)
+			return r;
+		if (r == 0)
+			i.flags = old.flags & TREE_IMPLIED;
+	}
 	note_raw_name(part, &i, &x);
 	r = tree_add_inode(b->tree, &i, &x, &ino);
 	if (r == 0)

@@ -63,8 +63,12 @@ static int hidden_name(const struct whiteouts *w, const struct tree_name *n,
 static int hide(const struct whiteouts *w, const struct tree_name *n)
 {
 	char hidden[TREE_NAME_MAX + 1];
-	int r;
+	struct tree_inode i;
+	int r = tree_get(w->layer, n->ino, &i);
 
+	/* Part of a path only: for others no whiteout, so for us neither. */
+	if (r < 0 || (i.flags & TREE_IMPLIED))
+		return r;
 	if (strcmp(n->name, OPAQUE) == 0)
 		return tree_clear(w->below, w->to);
 	r = hidden_name(w, n, hidden);

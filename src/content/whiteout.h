@@ -4,7 +4,8 @@
  * Whiteouts of the image-spec (layer.md), as aufs had them: `.wh.NAME` hides
  * NAME of lower layers, `.wh..wh..opq` all that lower layers have in the
  * directory.  Other names that begin with `.wh..wh.` are aufs's own affairs and
- * hide nothing.  By their names, whatever their type.
+ * hide nothing.  By their names, whatever their type; but there must be an
+ * entry of that name: `.wh.a/b` alone hides no `a`.
  */
 #include <stdbool.h>
 

@@ -11,6 +11,7 @@
 struct model_node {
 	char letter; /* of layer-script.h; '?': a hard link to nothing */
 	unsigned int number; /* 0: implied */
+	bool whiteout;	     /* implied, where one was */
 	char *link;	     /* of '?': the target's path */
 	size_t layer, node;  /* of a merged one: where it comes from */
 };
@@ -139,9 +140,18 @@ static inline void model_parents_(struct model *m, const char *path)
 
 	for (char *s = strchr(copy, '/'); s; s = strchr(s + 1, '/')) {
 		*s = '\0';
-		if (!model_is_dir_(m, model_find_(m, copy))) {
+		size_t old = model_find_(m, copy);
+
+		if (!model_is_dir_(m, old)) {
+			/* A whiteout remains one. */
+			const char *name = strrchr(copy, '/');
+			bool kept = old != MODEL_NONE &&
+				    !strncmp(name ? name + 1 : copy, ".wh.", 4);
+			size_t node = model_add_node_(m, 'd', 0);
+
+			m->nodes.v[node].whiteout = kept;
 			model_remove_(m, copy);
-			model_add_(m, copy, model_add_node_(m, 'd', 0));
+			model_add_(m, copy, node);
 		}
 		*s = '/';
 	}
@@ -216,18 +226,21 @@ static inline bool model_shown_(const char *path)
 	return strncmp(path, ".wh.", 4) != 0 && !strstr(path, "/.wh.");
 }
 
-/* Has the layer this name in the directory that the first n bytes of path are?
- */
+/* Has the layer an entry of this name in the directory that the first n bytes
+ * of path are? */
 static inline bool model_has_(const struct model *layer, const char *path,
 			      size_t n, const char *prefix, const char *name,
 			      size_t name_len)
 {
 	char *s = NULL;
+	size_t node;
 	bool has;
 
 	must(asprintf(&s, "%.*s%s%s%.*s", (int)n, path, n ? "/" : "", prefix,
 		      (int)name_len, name) >= 0);
-	has = model_find_(layer, s) != MODEL_NONE;
+	node = model_find_(layer, s);
+	has = node != MODEL_NONE && (layer->nodes.v[node].number != 0 ||
+				     layer->nodes.v[node].whiteout);
 	free(s);
 	return has;
 }
@@ -336,7 +349,8 @@ static inline void model_compare_(const struct model *m, struct tree *t,
 		must(letter_(in) == (n->letter == '?' ? 'f' : n->letter));
 		must(in->uid == n->number);
 		must(!(in->flags & TREE_DANGLING) == (n->letter != '?'));
-		must(!(in->flags & TREE_IMPLIED) == (n->number != 0));
+		must(!(in->flags & TREE_IMPLIED) ==
+		     (n->number != 0 || n->whiteout));
 		if (n->letter == '?') {
 			must(tree_get_link(t, in->ino, &link) == 0);
 			must(strcmp(link.buf, n->link) == 0);

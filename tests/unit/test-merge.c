@@ -69,6 +69,15 @@ static const struct row {
 	 "f .wh..wh.aufs\nd .wh..wh.orph\nf .wh..wh.a\n"
 	 "f .wh..wh.opq\nf .wh..wh..opqx",
 	 R "f a 1 @0\n"},
+	/* The last part of an entry's path is what makes one, as for docker and
+	 * containerd: or lower files could be hidden from us alone. */
+	{"no whiteout for being on the way",
+	 "f a\nf d/x\n--\nf .wh.a/y\nf d/.wh..wh..opq/z\nf .wh..wh..opq/q",
+	 R "f a 1 @0\nd d 0 @0\nf d/x 2 @0\n"},
+	{"a whiteout, and then on the way", "f a\nf b\n--\nf .wh.a\nf .wh.a/y",
+	 R "f b 2 @0\n"},
+	{"on the way, and then a whiteout",
+	 "f a\nf b\n--\nf .wh.a/y\nd .wh.a\nf .wh.b/y\nf .wh.b", R},
 	{"of a name that only looks so", "f x\n--\nf d/.wh.x\nf .wh.y",
 	 R "d d 0 @1\nf x 1 @0\n"},
 
