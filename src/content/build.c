@@ -303,13 +303,23 @@ bool build_spent(struct build *b)
 	if (b->error == -EFBIG)
 		memory_ms = LIMIT_MEMORY_MS;
 	return b->state == BUILD_FAILED &&
-	       clock_ms() - b->failed_ms >= memory_ms;
+	       (b->renewed || clock_ms() - b->failed_ms >= memory_ms);
 }
 
 void build_spoil(struct build *b, int error)
 {
 	if (build_state(b) == BUILD_READY)
 		build_finish(b, error);
+}
+
+void build_renew(struct build *b)
+{
+	autolock(&b->lock);
+	if (b->state != BUILD_READY)
+		return;
+	b->state = BUILD_FAILED;
+	b->error = -EIO;
+	b->renewed = true;
 }
 
 void build_progress(struct build *b, uint64_t n)

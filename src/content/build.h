@@ -39,6 +39,7 @@ struct build {
 	enum build_state state; /* protected by lock, like all below */
 	int error;		/* FAILED: why */
 	uint64_t failed_ms;
+	bool renewed; /* FAILED: it is of no use, but the next one will be */
 	uint64_t progress; /* grows */
 	bool local;	   /* works without waiting for anybody */
 	struct builds *builds;
@@ -63,7 +64,9 @@ enum build_state build_state(struct build *b);
 /* FAILED, and so long ago that it may be tried again: what is damaged or too
  * large stays so for a while. */
 bool build_spent(struct build *b);
-/* READY, and then found to be of no use: who wants it makes it anew. */
+/* READY, and then found to be of no use: who wants it makes it anew; at once,
+ * or, where that was tried, after a while. */
+void build_renew(struct build *b);
 void build_spoil(struct build *b, int error);
 /* From its thread: this much more was done; wakes who looks. */
 void build_progress(struct build *b, uint64_t n);

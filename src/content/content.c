@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "content/blob.h"
 #include "content/build.h"
 #include "content/context.h"
 #include "content/span.h"
@@ -72,6 +73,8 @@ void content_free(struct content *c)
 	if (!c)
 		return;
 	builds_free(c->builds); /* they wait for flights */
+	for (size_t i = 0; i < CONTENT_AHEAD_BLOBS; i++)
+		blob_unref(c->ahead[i]);
 	flights_free(c->flights);
 	spans_free(c->spans);
 	if (c->catalogues)

@@ -18,6 +18,8 @@ struct builds;
 struct catalogue;
 struct spans;
 
+#define CONTENT_AHEAD_BLOBS 16
+
 struct content {
 	const struct options *options;
 	struct registries *registries;
@@ -40,6 +42,10 @@ struct content {
 	struct map *layers; /* key -> layerindex, weak; protected by
 			       layers_lock, like the counts of both */
 	struct map *images; /* key -> unpacked, weak; likewise */
+	/* Of which something is fetched ahead, though nobody may have them open
+	 * any more; the newest ones; likewise. */
+	struct blob *ahead[CONTENT_AHEAD_BLOBS];
+	size_t ahead_next; /* likewise */
 
 	pthread_mutex_t docs_lock;
 	struct map *docs;	    /* digest -> doc; protected by docs_lock */
@@ -60,6 +66,7 @@ struct repo {
 	struct content *content;
 	struct registry *registry;
 	char *host, *name;
+	char *key;	      /* in content->repos */
 	unsigned refs;	      /* protected by content->lock */
 	pthread_mutex_t lock; /* taken before the database's */
 	struct listing *tags; /* newest; protected by lock, like all below */

@@ -56,7 +56,6 @@ static void layerindex_free(struct layerindex *x)
 	stream_free(x->old_stream);
 	tree_close(x->tree);
 	tree_close(x->old_tree);
-	blob_unref(x->ahead_blob);
 	layernote_done(&x->note);
 	repo_unref(x->repo);
 	build_done(&x->build);
@@ -148,6 +147,12 @@ static int load_facts(struct layerindex *x)
 	return x->form == LAYER_ARCHIVE ? load_stream(x) : 0;
 }
 
+/* Says nothing about what is kept. */
+static bool is_shortage(int r)
+{
+	return r == -ENOMEM || r == -ENFILE;
+}
+
 /* Nobody looks before it is READY.  What cannot be loaded is made. */
 static int layerindex_load(struct layerindex *x)
 {
@@ -155,9 +160,9 @@ static int layerindex_load(struct layerindex *x)
 
 	r = tree_open(x->content->store, x->key, &x->tree);
 	if (r < 0)
-		return r == -ENOMEM ? r : -ENOENT;
+		return is_shortage(r) ? r : -ENOENT;
 	r = load_facts(x);
-	if (r == 0 || r == -ENOMEM)
+	if (r == 0 || is_shortage(r))
 		return r;
 	stream_free(steal(&x->stream));
 	tree_close(steal(&x->tree));

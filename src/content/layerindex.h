@@ -47,8 +47,8 @@ struct layerindex {
 	char reason[LAYERINDEX_REASON_MAX];
 
 	/* Fetching ahead; protected by build.lock. */
-	struct blob *ahead_blob; /* open while something is fetched ahead */
-	uint64_t base_bytes;	 /* that were in the cache then */
+	bool ahead_begun;
+	uint64_t base_bytes; /* that were in the cache then */
 	bool rest_wanted;
 
 	/* Of an attempt that found the disk full; still read by somebody. */

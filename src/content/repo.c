@@ -19,11 +19,12 @@ static void repo_free(struct repo *r)
 	pthread_mutex_destroy(&r->lock);
 	free(r->host);
 	free(r->name);
+	free(r->key);
 	free(r);
 }
 
-static int repo_new(struct content *c, const char *host, const char *name,
-		    struct repo **ret)
+static int repo_new(struct content *c, const char *key, const char *host,
+		    const char *name, struct repo **ret)
 {
 	struct repo *r = calloc(1, sizeof(*r));
 	int e = -ENOMEM;
@@ -35,7 +36,8 @@ static int repo_new(struct content *c, const char *host, const char *name,
 	r->refs = 1;
 	r->host = strdup(host);
 	r->name = strdup(name);
-	if (r->host && r->name)
+	r->key = strdup(key);
+	if (r->host && r->name && r->key)
 		e = registries_get(c->registries, host, &r->registry);
 	if (e < 0) {
 		repo_free(r);
@@ -67,7 +69,7 @@ int repo_open(struct content *c, const char *host, const char *name,
 		return 0;
 	}
 
-	r = repo_new(c, host, name, &made);
+	r = repo_new(c, key, host, name, &made);
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&c->lock);
@@ -94,18 +96,14 @@ struct repo *repo_ref(struct repo *r)
 
 void repo_unref(struct repo *r)
 {
-	autofree char *key = NULL;
-
 	if (!r)
 		return;
-	key = str_printf("%s/%s", r->host, r->name);
 	pthread_mutex_lock(&r->content->lock);
-	/* Without memory for the key the object stays: a leak, no harm. */
-	if (!key || --r->refs > 0) {
+	if (--r->refs > 0) {
 		pthread_mutex_unlock(&r->content->lock);
 		return;
 	}
-	map_remove(r->content->repos, key);
+	map_remove(r->content->repos, r->key);
 	pthread_mutex_unlock(&r->content->lock);
 	repo_free(r);
 }

@@ -96,7 +96,7 @@ int rootfs_layer_open(struct rootfs *f, size_t i, struct layerindex **ret)
 	return 0;
 }
 
-void rootfs_layer_spoil(struct rootfs *f, size_t i, struct layerindex *x)
+void rootfs_layer_renew(struct rootfs *f, size_t i, struct layerindex *x)
 {
 	autofree char *key = rootfs_key(&f->digest);
 	struct store *s = f->repo->content->store;
@@ -104,9 +104,10 @@ void rootfs_layer_spoil(struct rootfs *f, size_t i, struct layerindex *x)
 	rootfs_layer_fault(f, i, EIO,
 			   "its index is not what was merged: made anew");
 	tree_forget(s, x->key);
-	build_spoil(&x->build, -EIO);
+	build_renew(&x->build);
 	if (key)
 		tree_forget(s, key);
+	build_renew(&f->build);
 }
 
 /* Waits for one layer; its progress is ours. */
@@ -285,10 +286,11 @@ static int rootfs_merge(struct rootfs *f, struct layerindex *const *indexes,
 	r = merge_trees(trees, f->layers_len, c->options->layer_entries, w,
 			out);
 	if (r == -EBADMSG) {
-		/* A kept one is damaged; each notices that it is. */
+		/* A kept one is damaged, or was removed meanwhile. */
 		for (size_t i = 0; i < f->layers_len; i++)
-			build_spoil(&indexes[i]->build, -EIO);
-		r = -EIO;
+			if (tree_lost(indexes[i]->tree))
+				build_renew(&indexes[i]->build);
+		r = -EAGAIN;
 	}
 	if (r == -EFBIG)
 		rootfs_fault(f, EFBIG,
@@ -341,9 +343,9 @@ static int rootfs_load(struct rootfs *f, struct wait *w)
 		return -ENOMEM;
 	r = tree_open(s, key, &f->tree);
 	if (r < 0)
-		return r == -ENOMEM ? r : -ENOENT;
+		return r == -ENOMEM || r == -ENFILE ? r : -ENOENT;
 	r = load_forms(f);
-	if (r < 0 && r != -ENOMEM) {
+	if (r < 0 && r != -ENOMEM && r != -ENFILE) {
 		tree_close(steal(&f->tree));
 		tree_forget(s, key);
 		return -ENOENT;
@@ -372,10 +374,15 @@ static int rootfs_run(struct build *b, struct wait *w)
 	r = rootfs_load(f, w);
 	if (r != -ENOENT || f->tree)
 		return r;
-	r = rootfs_make(f, indexes, w);
-	for (size_t i = 0; i < f->layers_len; i++)
-		layerindex_unref(indexes[i]);
-	return r;
+	/* Each of the layers' trees may be lost once. */
+	for (size_t n = 0; n <= f->layers_len; n++) {
+		r = rootfs_make(f, indexes, w);
+		for (size_t i = 0; i < f->layers_len; i++)
+			layerindex_unref(steal(&indexes[i]));
+		if (r != -EAGAIN)
+			return r;
+	}
+	return -EIO;
 }
 
 static void rootfs_build_ref(struct build *b)

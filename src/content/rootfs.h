@@ -42,6 +42,6 @@ int rootfs_start(struct rootfs *f);
 int rootfs_layer_open(struct rootfs *f, size_t i, struct layerindex **ret);
 /* Layer i was found to be read in another way than it was for the merge, or
  * damaged: both are made anew. */
-void rootfs_layer_spoil(struct rootfs *f, size_t i, struct layerindex *x);
+void rootfs_layer_renew(struct rootfs *f, size_t i, struct layerindex *x);
 /* The name under which the merged tree is kept. */
 char *rootfs_key(const struct digest *manifest);

@@ -174,20 +174,32 @@ int unpacked_open_rootfs(struct repo *r, const struct digest *manifest,
 
 /* --- questions --- */
 
+static int find_name(struct unpacked *u, uint64_t dir, const char *name,
+		     struct wait *w, struct look *l, struct tree_inode *ret)
+{
+	int r = unpacked_look(u, false, w, l);
+
+	while (r == 0) {
+		r = tree_find(l->tree, dir, name, ret);
+		if (r != -ENOENT || l->final)
+			break;
+		/* Not seen yet. */
+		r = look_on(u, l, w);
+	}
+	return r;
+}
+
 int unpacked_find(struct unpacked *u, uint64_t dir, const char *name,
 		  struct wait *w, struct tree_inode *ret, bool *ret_final)
 {
 	struct look l = {0};
+	unsigned tries = 0;
 	int r;
 
-	r = unpacked_look(u, false, w, &l);
-	while (r == 0) {
-		r = look_result(&l, tree_find(l.tree, dir, name, ret));
-		if (r != -ENOENT || l.final)
-			break;
-		/* Not seen yet. */
-		r = look_on(u, &l, w);
-	}
+	do {
+		look_done(&l);
+		r = find_name(u, dir, name, w, &l, ret);
+	} while (look_renew(&l, &r, &tries));
 	if (r == -ENOENT && l.damaged)
 		r = -EBADMSG;
 	if (r == 0 && ret_final)
@@ -216,16 +228,20 @@ int unpacked_list(struct unpacked *u, uint64_t dir, const char *after,
 		  struct tree_name **ret, size_t *ret_len)
 {
 	struct tree_name *names;
-	struct look l;
+	struct look l = {0};
+	unsigned tries = 0;
 	size_t len;
 	int r;
 
-	r = unpacked_look(u, true, w, &l);
-	if (r < 0)
-		return r;
-	r = after ? tree_list(l.tree, dir, after, max, &names, &len)
-		  : tree_list_from(l.tree, dir, skip, max, &names, &len);
-	r = look_result(&l, r);
+	do {
+		look_done(&l);
+		r = unpacked_look(u, true, w, &l);
+		if (r < 0)
+			return r;
+		r = after ? tree_list(l.tree, dir, after, max, &names, &len)
+			  : tree_list_from(l.tree, dir, skip, max, &names,
+					   &len);
+	} while (look_renew(&l, &r, &tries));
 	if (r == 0 && len == 0 && l.damaged) {
 		tree_names_free(names, len);
 		r = -EBADMSG;
@@ -243,14 +259,18 @@ static int inode_text(struct unpacked *u, uint64_t ino, struct wait *w,
 		      int (*get)(struct tree *t, uint64_t ino, struct str *out),
 		      struct str *out)
 {
+	struct look l = {0};
+	unsigned tries = 0;
 	struct tree_inode i;
-	struct look l;
 	int r;
 
-	r = unpacked_look_inode(u, ino, w, &l, &i);
-	if (r < 0)
-		return r;
-	r = look_result(&l, get(l.tree, ino, out));
+	do {
+		look_done(&l);
+		r = unpacked_look_inode(u, ino, w, &l, &i);
+		if (r < 0)
+			return r;
+		r = get(l.tree, ino, out);
+	} while (look_renew(&l, &r, &tries));
 	look_done(&l);
 	return r;
 }

@@ -23,8 +23,16 @@
 /* The whole of a file that is so large in the blob comes with its first read.
  */
 #define AT_ONCE_BYTES ((uint64_t)1 << 20)
+/* What is made anew is not lost again. */
+#define FIND_TRIES 2
 
 struct unpacked_file {
+	struct unpacked *unpacked;
+	uint64_t ino; /* there */
+	pthread_mutex_t lock;
+	/* Found anew, as the tree was lost; set once, protected by lock. */
+	struct unpacked_file *next;
+
 	struct look look; /* keeps the tree, and rootfs layers, alive */
 	struct layerindex *index;
 	struct tree *tree; /* the layer's */
@@ -35,16 +43,33 @@ struct unpacked_file {
 	atomic_bool placed; /* where it ends in the blob was looked up */
 };
 
-void unpacked_close_file(struct unpacked_file *f)
+/* Lets go of where it was found. */
+static void file_leave(struct unpacked_file *f)
 {
-	if (!f)
-		return;
-	blob_unref(f->blob);
 	if (f->index != f->look.index)
 		layerindex_unref(f->index);
+	f->index = NULL;
 	look_done(&f->look);
+}
+
+static void file_free(struct unpacked_file *f)
+{
+	blob_unref(f->blob);
+	file_leave(f);
 	ahead_done(&f->ahead);
+	pthread_mutex_destroy(&f->lock);
+	unpacked_unref(f->unpacked);
 	free(f);
+}
+
+void unpacked_close_file(struct unpacked_file *f)
+{
+	struct unpacked_file *next;
+
+	for (; f; f = next) {
+		next = f->next;
+		file_free(f);
+	}
 }
 
 static int file_index_layer(struct unpacked *u, struct unpacked_file *f,
@@ -70,7 +95,7 @@ static int file_index_layer(struct unpacked *u, struct unpacked_file *f,
 }
 
 /* Of a root file system: the layer that holds the bytes, indexed again if its
- * tree was not kept. */
+ * tree was not kept.  1: what was found is of no use and is made anew. */
 static int file_find_layer(struct unpacked *u, struct unpacked_file *f,
 			   struct wait *w)
 {
@@ -97,17 +122,19 @@ static int file_find_layer(struct unpacked *u, struct unpacked_file *f,
 		r = tree_get(f->tree, f->inode.src_ino, &f->inode);
 	if (r != -EBADMSG && r != -ENOENT)
 		return r;
-	rootfs_layer_spoil(rootfs, layer, f->index);
-	build_spoil(f->look.build, -EIO);
-	return -EIO;
+	if (tree_lost(f->tree))
+		build_renew(&f->index->build);
+	else
+		rootfs_layer_renew(rootfs, layer, f->index);
+	return 1;
 }
 
-static int file_find(struct unpacked *u, uint64_t ino, struct unpacked_file *f,
-		     struct wait *w)
+static int file_find_once(struct unpacked_file *f, struct wait *w)
 {
+	struct unpacked *u = f->unpacked;
 	int r;
 
-	r = unpacked_look_inode(u, ino, w, &f->look, &f->inode);
+	r = unpacked_look_inode(u, f->ino, w, &f->look, &f->inode);
 	if (r < 0)
 		return r;
 	if (f->inode.flags & TREE_DANGLING)
@@ -120,6 +147,17 @@ static int file_find(struct unpacked *u, uint64_t ino, struct unpacked_file *f,
 	return 0;
 }
 
+static int file_find(struct unpacked_file *f, struct wait *w)
+{
+	int r = file_find_once(f, w);
+
+	for (int n = 1; r == 1 && n < FIND_TRIES; n++) {
+		file_leave(f);
+		r = file_find_once(f, w);
+	}
+	return r == 1 ? -EIO : r;
+}
+
 int unpacked_open_file(struct unpacked *u, uint64_t ino, struct wait *w,
 		       struct unpacked_file **ret)
 {
@@ -128,8 +166,11 @@ int unpacked_open_file(struct unpacked *u, uint64_t ino, struct wait *w,
 
 	if (!f)
 		return -ENOMEM;
+	f->unpacked = unpacked_ref(u);
+	f->ino = ino;
+	pthread_mutex_init(&f->lock, NULL);
 	ahead_init(&f->ahead, content_ahead_limit(u->repo->content));
-	r = file_find(u, ino, f, w);
+	r = file_find(f, w);
 	if (r == 0 && !f->stream && f->inode.size_bytes > 0 &&
 	    !(f->inode.flags & (TREE_PIECES | TREE_BLOB)))
 		r = -EBADMSG; /* a damaged tree */
@@ -236,8 +277,8 @@ static uint64_t ahead_wanted(struct unpacked_file *f, uint64_t cached)
 	struct layerindex *x = f->index;
 
 	autolock(&x->build.lock);
-	if (!x->ahead_blob) {
-		x->ahead_blob = blob_ref(f->blob);
+	if (!x->ahead_begun) {
+		x->ahead_begun = true;
 		x->base_bytes = cached;
 		return x->prefetch_end;
 	}
@@ -245,6 +286,22 @@ static uint64_t ahead_wanted(struct unpacked_file *f, uint64_t cached)
 		return 0;
 	x->rest_wanted = true;
 	return x->size_bytes;
+}
+
+/* Keeps it open until so many others came: its reader may close it, and what is
+ * fetched ahead shall come all the same. */
+static void hold_ahead(struct content *c, struct blob *b)
+{
+	struct blob **place, *old;
+
+	blob_ref(b);
+	{
+		autolock(&c->layers_lock);
+		place = &c->ahead[c->ahead_next++ % CONTENT_AHEAD_BLOBS];
+		old = *place;
+		*place = b;
+	}
+	blob_unref(old);
 }
 
 static void file_fetch_ahead(struct unpacked_file *f)
@@ -260,8 +317,10 @@ static void file_fetch_ahead(struct unpacked_file *f)
 	room = room_ahead(x->content, x);
 	if (want > room)
 		want = room;
-	if (want > 0)
-		blob_prefetch(x->ahead_blob, 0, want);
+	if (want == 0)
+		return;
+	hold_ahead(x->content, f->blob);
+	blob_prefetch(f->blob, 0, want);
 }
 
 /* --- reading --- */
@@ -328,8 +387,8 @@ static int file_read(struct unpacked_file *f, void *buf, size_t len,
 			   f->inode.data_off + off, w);
 }
 
-ssize_t unpacked_read(struct unpacked_file *f, void *buf, size_t len,
-		      uint64_t off, struct wait *w)
+static ssize_t read_found(struct unpacked_file *f, void *buf, size_t len,
+			  uint64_t off, struct wait *w)
 {
 	int r;
 
@@ -343,4 +402,55 @@ ssize_t unpacked_read(struct unpacked_file *f, void *buf, size_t len,
 		return r;
 	file_fetch_ahead(f);
 	return (ssize_t)len;
+}
+
+/* The newest, beginning with f. */
+static struct unpacked_file *file_newest(struct unpacked_file *f)
+{
+	struct unpacked_file *next;
+
+	for (;; f = next) {
+		autolock(&f->lock);
+		next = f->next;
+		if (!next)
+			return f;
+	}
+}
+
+/* The tree was lost: finds it once more.  Others may be reading this one. */
+static int file_renew(struct unpacked_file *f, struct wait *w)
+{
+	struct unpacked_file *next;
+	int r;
+
+	build_renew(&f->index->build);
+	r = unpacked_open_file(f->unpacked, f->ino, w, &next);
+	if (r < 0)
+		return r;
+	{
+		autolock(&f->lock);
+		if (!f->next)
+			f->next = steal(&next);
+	}
+	unpacked_close_file(next);
+	return 0;
+}
+
+ssize_t unpacked_read(struct unpacked_file *f, void *buf, size_t len,
+		      uint64_t off, struct wait *w)
+{
+	ssize_t n;
+	int r;
+
+	for (int i = 1;; i++) {
+		f = file_newest(f);
+		n = read_found(f, buf, len, off, w);
+		if (n >= 0 || !tree_lost(f->tree))
+			return n;
+		if (i == FIND_TRIES)
+			return -EIO;
+		r = file_renew(f, w);
+		if (r < 0)
+			return r;
+	}
 }

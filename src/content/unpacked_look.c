@@ -2,7 +2,9 @@
 /*
  * Everything asks for a look at the tree: one that is final once the build is
  * READY, or, of a layer in verify=lazy, at what its pass has found so far.  A
- * build that failed is replaced by a new one at the next look.
+ * build that failed is replaced by a new one at the next look.  A final tree
+ * that cannot be read is our loss, not the image's: it is made anew at once,
+ * and the question asked again.
  */
 #include <errno.h>
 
@@ -205,31 +207,48 @@ int look_on(struct unpacked *u, struct look *l, struct wait *w)
 	return unpacked_look(u, false, w, l);
 }
 
+static int get_inode(struct unpacked *u, uint64_t ino, struct wait *w,
+		     struct look *l, struct tree_inode *ret)
+{
+	int r = unpacked_look(u, false, w, l);
+
+	while (r == 0) {
+		r = tree_get(l->tree, ino, ret);
+		if (r != -ENOENT || l->final)
+			break;
+		r = look_on(u, l, w);
+	}
+	return r;
+}
+
 int unpacked_look_inode(struct unpacked *u, uint64_t ino, struct wait *w,
 			struct look *ret, struct tree_inode *ret_inode)
 {
 	struct look l = {0};
+	unsigned tries = 0;
 	int r;
 
-	r = unpacked_look(u, false, w, &l);
-	while (r == 0) {
-		r = tree_get(l.tree, ino, ret_inode);
-		if (r != -ENOENT || l.final)
-			break;
-		r = look_on(u, &l, w);
-	}
+	do {
+		look_done(&l);
+		r = get_inode(u, ino, w, &l, ret_inode);
+	} while (look_renew(&l, &r, &tries));
 	if (r == 0) {
 		*ret = l;
 		return 0;
 	}
-	r = look_result(&l, r);
 	look_done(&l);
 	return r == -ENOENT ? -ESTALE : r;
 }
 
-int look_result(struct look *l, int r)
+bool look_renew(struct look *l, int *r, unsigned *tries)
 {
-	if (r == -EBADMSG && l->final)
-		build_spoil(l->build, -EIO);
-	return r;
+	if (*r != -EBADMSG || !l->final || !tree_lost(l->tree))
+		return false;
+	if (++*tries < ATTEMPTS) {
+		build_renew(l->build);
+		return true;
+	}
+	build_spoil(l->build, -EIO);
+	*r = -EIO;
+	return false;
 }

@@ -46,6 +46,7 @@ int unpacked_look_inode(struct unpacked *u, uint64_t ino, struct wait *w,
 			struct look *ret, struct tree_inode *ret_inode);
 /* A tree that is not final does not have it: waits until it has more. */
 int look_on(struct unpacked *u, struct look *l, struct wait *w);
-/* What the tree said.  One that is final, and damaged, is of no use. */
-int look_result(struct look *l, int r);
+/* After a question: *r is what came of it.  True: the tree was lost; who looks
+ * again finds another one.  False after too many of these, then *r is -EIO. */
+bool look_renew(struct look *l, int *r, unsigned *tries);
 void look_done(struct look *l);
