@@ -20,6 +20,7 @@
 #include "util/json.h"
 
 #define DOCS_BYTES_MAX ((size_t)8 << 20)
+#define ENTRY_BYTES 96 /* an entry of a map; a few allocations */
 
 struct doc {
 	atomic_uint refs;
@@ -50,6 +51,16 @@ const struct manifest *doc_manifest(const struct doc *d)
 	return d->manifest;
 }
 
+/* What it takes, about: parsed, all of its text is there a second time. */
+static size_t cost(const struct doc *d)
+{
+	const struct manifest *m = d->manifest;
+
+	return sizeof(*d) + sizeof(*m) + 2 * m->size_bytes + ENTRY_BYTES +
+	       m->children_len * (sizeof(*m->children) + ENTRY_BYTES) +
+	       m->annotations_len * (sizeof(*m->annotations) + ENTRY_BYTES);
+}
+
 /* Takes it out of the memory cache; docs_lock is held. */
 static void docs_drop(struct content *c, struct doc *d)
 {
@@ -58,7 +69,7 @@ static void docs_drop(struct content *c, struct doc *d)
 	digest_format(&d->manifest->digest, key);
 	map_remove(c->docs, key);
 	list_del(&d->used);
-	c->docs_bytes -= d->manifest->size_bytes;
+	c->docs_bytes -= cost(d);
 	d->cached = false;
 	doc_unref(d);
 }
@@ -112,7 +123,7 @@ static int docs_add(struct content *c, struct manifest *m, struct doc **ret)
 	d->cached = true;
 	doc_ref(d);
 	list_push_back(&c->docs_used, &d->used);
-	c->docs_bytes += d->manifest->size_bytes;
+	c->docs_bytes += cost(d);
 	while (c->docs_bytes > DOCS_BYTES_MAX && c->docs_used.next != &d->used)
 		docs_drop(c, container_of(c->docs_used.next, struct doc, used));
 	return 0;

@@ -22,6 +22,8 @@
 #include "util/clock.h"
 #include "util/json.h"
 
+#define UNTIMED_MS 1000
+
 /* Older ones stay, for they may have been handed out. */
 struct referrers_list {
 	struct referrers_list *older;
@@ -43,7 +45,8 @@ struct image {
 	bool barren; /* it has nothing for the platform */
 	bool timed;
 	struct timespec time;
-	struct image_parts parts;	  /* none: not walked yet */
+	uint64_t untimed_until_ms; /* a failure to learn it is believed */
+	struct image_parts parts;  /* none: not walked yet */
 	struct referrers_list *referrers; /* newest first */
 };
 
@@ -236,6 +239,7 @@ static int config_time(struct image *i, const struct manifest *m,
 	return 0;
 }
 
+/* 1: that may be another time.  0: it is so. */
 static int image_find_time(struct image *i, struct wait *w,
 			   struct timespec *ret)
 {
@@ -256,7 +260,9 @@ static int image_find_time(struct image *i, struct wait *w,
 		return 0;
 	/* A configuration that cannot be had costs the date, not the image. */
 	r = config_time(i, m, w, ret);
-	return r == -EINTR || r == -ENOMEM ? r : 0;
+	if (r == -EINTR || r == -ENOMEM)
+		return r;
+	return r < 0 && r != -ENOENT && r != -EBADMSG && r != -EFBIG;
 }
 
 int image_learn_time(struct image *i, struct wait *w)
@@ -266,14 +272,16 @@ int image_learn_time(struct image *i, struct wait *w)
 
 	{
 		autolock(&i->lock);
-		if (i->timed)
+		if (i->timed || clock_ms() < i->untimed_until_ms)
 			return 0;
 	}
 	r = image_find_time(i, w, &t);
 	if (r < 0)
 		return r;
 	autolock(&i->lock);
-	if (!i->timed) {
+	if (r == 1) {
+		i->untimed_until_ms = clock_ms() + UNTIMED_MS;
+	} else if (!i->timed) {
 		i->time = t;
 		i->timed = true;
 	}

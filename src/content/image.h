@@ -43,7 +43,8 @@ int image_root(struct image *i, struct wait *w, const struct manifest **ret);
  * -ENOENT: there is none. */
 int image_platform(struct image *i, struct wait *w,
 		   const struct manifest **ret);
-/* When it was made: annotation, else configuration; 1970 if neither says.
+/* When it was made: annotation, else configuration; 1970 if neither says, and
+ * not learned yet if it could not be asked.
  * Asked for when a directory of the image is listed, not by every look-up. */
 int image_learn_time(struct image *i, struct wait *w);
 /* *ret is left alone if it was not learned yet. */

@@ -184,6 +184,27 @@ static void test_many(void **state)
 	assert_int_equal(got(), N);
 }
 
+/* Parsed, a small document takes several times the bytes of its text. */
+static void test_small(void **state)
+{
+	enum { N = 20 };
+
+	for (int i = 0; i < N; i++) {
+		struct digest d;
+		struct doc *doc;
+		char *body = keep(f, malloc(600));
+
+		snprintf(body, 600, "%.*s,\"annotations\":{\"n\":\"%d\"}}",
+			 (int)strlen(manifest) - 1, manifest, i);
+		put_manifest(f, &f->here, REPO, MEDIATYPE_OCI_MANIFEST, body,
+			     &d);
+		assert_int_equal(doc_fetch(f->repo, &d, &f->c.w, &doc), 0);
+		doc_unref(doc);
+	}
+	assert_true(f->content->docs_bytes >=
+		    N * (strlen(manifest) + sizeof(struct manifest)));
+}
+
 static void test_not_there(void **state)
 {
 	struct digest d;
@@ -204,7 +225,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_once),	     T(test_together),	 T(test_grants),
 		T(test_wrong_bytes), T(test_descriptor), T(test_many),
-		T(test_not_there),
+		T(test_small),	     T(test_not_there),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

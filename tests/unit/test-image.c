@@ -408,6 +408,32 @@ static void test_time(void **state)
 	}
 }
 
+/* What could not be asked is asked again, a little later. */
+static void test_time_later(void **state)
+{
+	struct part l = layer(LAYER);
+	struct part p = manifest(config("2001-01-01T00:00:00Z"), &l, 1, NULL);
+	struct image *i = open_image(&p);
+	const struct manifest *m;
+	struct timespec t = {.tv_sec = 1};
+	unsigned asked;
+
+	assert_int_equal(image_root(i, &f->c.w, &m), 0);
+	f->here.status = 403;
+	assert_int_equal(image_learn_time(i, &f->c.w), 0);
+	f->here.status = 0;
+	asked = f->c.s.asked;
+	assert_int_equal(image_learn_time(i, &f->c.w), 0);
+	assert_int_equal(f->c.s.asked, asked);
+	for (int n = 0; n < 400 && t.tv_sec == 1; n++) {
+		usleep(10000);
+		assert_int_equal(image_learn_time(i, &f->c.w), 0);
+		image_time_known(i, &t);
+	}
+	assert_int_equal(t.tv_sec, 978307200);
+	image_unref(i);
+}
+
 /* Through an index, the platform's. */
 static void test_time_of_index(void **state)
 {
@@ -544,11 +570,11 @@ static void test_referrers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_plain),	     T(test_index),    T(test_depth),
-		T(test_multiplying), T(test_foreign),  T(test_schema1),
-		T(test_no_platform), T(test_time),     T(test_time_of_index),
-		T(test_find),	     T(test_together), T(test_trouble),
-		T(test_referrers),
+		T(test_plain),	     T(test_index),	T(test_depth),
+		T(test_multiplying), T(test_foreign),	T(test_schema1),
+		T(test_no_platform), T(test_time),	T(test_time_of_index),
+		T(test_time_later),  T(test_find),	T(test_together),
+		T(test_trouble),     T(test_referrers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
