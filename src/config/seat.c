@@ -34,7 +34,7 @@ int mirror_parse(const char *text, struct endpoint **ret, char **ret_path,
 		 const char **ret_why)
 {
 	autoptr(endpoint) e = calloc(1, sizeof(*e));
-	autofree char *path = NULL;
+	autofree char *path = NULL, *repository = NULL;
 	int r = e ? endpoint_parse(text, e, &path, ret_why) : -ENOMEM;
 
 	if (r < 0)
@@ -46,12 +46,11 @@ int mirror_parse(const char *text, struct endpoint **ret, char **ret_path,
 	}
 	e->path = strdup("/v2");
 	e->where = strdup("mirror");
-	*ret_path = strdup(*path ? path + 1 : "");
-	if (!e->path || !e->where || !*ret_path) {
-		free(*ret_path);
+	repository = strdup(*path ? path + 1 : "");
+	if (!e->path || !e->where || !repository)
 		return -ENOMEM;
-	}
 	e->resolve = e->pull = e->push = true;
+	*ret_path = steal(&repository);
 	*ret = steal(&e);
 	return 0;
 }
