@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/dir_blobs.h"
 #include "fs/dir_blobtree.h"
 #include "fs/dir_draft.h"
 #include "fs/dir_image.h"
@@ -20,6 +21,7 @@
 #include "fs/image_members.h"
 #include "fs/snapshot.h"
 #include "push/pending.h"
+#include "push/writer.h"
 #include "util/auto.h"
 #include "util/clock.h"
 
@@ -70,16 +72,40 @@ int overlay_find(struct node *n, struct repo *r, const char *name,
 	return draft_find(o, r, name, ret);
 }
 
-int overlay_draft(struct node *n, const char *name, struct str *path,
-		  struct draft **ret)
+/* Whose draft; `_blobs` has one for all its temporary files. */
+static int find_place(struct node *n, const char *name, struct str *path,
+		      struct repo **ret_repo, const char **ret_draft)
 {
+	struct repo *blobs = dir_blobs_repo(n);
 	struct node *top;
 	int r;
 
+	if (blobs) {
+		*ret_repo = blobs;
+		*ret_draft = DRAFT_BLOBS;
+		if (!name)
+			name = dir_blobs_is(n) ? "" : n->name;
+		return str_add(path, name);
+	}
 	r = locate(n, name, path, &top);
 	if (r < 0)
+		return r;
+	*ret_repo = dir_image_repo(top);
+	*ret_draft = dir_image_name(top);
+	return 0;
+}
+
+int overlay_draft(struct node *n, const char *name, struct str *path,
+		  struct draft **ret)
+{
+	const char *draft;
+	struct repo *repo;
+	int r;
+
+	r = find_place(n, name, path, &repo, &draft);
+	if (r < 0)
 		return r == -EPERM ? -ENOENT : r;
-	return overlay_find(n, dir_image_repo(top), dir_image_name(top), ret);
+	return overlay_find(n, repo, draft, ret);
 }
 
 /* The same, and one is begun if there is none. */
@@ -87,15 +113,14 @@ static int begin_draft(struct node *n, const char *name, struct str *path,
 		       struct draft **ret)
 {
 	struct outbox *o = node_outbox(n);
-	struct node *top;
+	const char *draft;
+	struct repo *repo;
 	int r;
 
 	if (!o)
 		return -EROFS;
-	r = locate(n, name, path, &top);
-	return r < 0 ? r
-		     : draft_open(o, dir_image_repo(top), dir_image_name(top),
-				  ret);
+	r = find_place(n, name, path, &repo, &draft);
+	return r < 0 ? r : draft_open(o, repo, draft, ret);
 }
 
 /* --- looking --- */
@@ -224,7 +249,7 @@ int overlay_list(struct node *dir, struct snapshot *s)
 	r = overlay_draft(dir, NULL, &path, &d);
 	if (r == 0)
 		r = draft_list(d, path.buf, list_one, s);
-	if (r == 0)
+	if (r == 0 && dir_image_above(dir))
 		number_entries(dir, d, &path, s);
 	return r == -ENOENT || r == -ENOTDIR ? 0 : r;
 }
@@ -266,10 +291,15 @@ static int open_as_it_is(struct node *n, const struct opening *o,
 int overlay_write_open(struct node *n, const struct opening *o,
 		       struct writer **ret)
 {
+	struct outbox *outbox = node_outbox(n);
 	autoptr(draft) d = NULL;
 	autostr path = {0};
+	struct digest blob;
 	int r;
 
+	if (outbox && dir_blobs_names(n, &blob))
+		return writer_new_blob(outbox, dir_blobs_repo(n), &blob, o->tid,
+				       ret);
 	if (!(o->flags & O_TRUNC))
 		return open_as_it_is(n, o, ret);
 	r = begin_draft(n, NULL, &path, &d);

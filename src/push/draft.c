@@ -92,6 +92,9 @@ static char *draft_key(struct repo *r, const char *name)
 
 char *draft_object(const struct draft *d, const char *path)
 {
+	if (strcmp(d->name, DRAFT_BLOBS) == 0)
+		return str_printf("%s/%s/%s", repo_name(d->repo), d->name,
+				  path);
 	return str_printf("%s/%s/%s%s%s", repo_name(d->repo),
 			  strchr(d->name, ':') ? "_manifests" : "_tags",
 			  d->name, path[0] ? "/" : "", path);
@@ -323,7 +326,8 @@ int draft_open(struct outbox *o, struct repo *repo, const char *name,
 	r = draft_find(o, repo, name, ret);
 	if (r != -ENOENT)
 		return r;
-	made = strchr(name, ':') || resolve_peek(repo, name, &res) < 0;
+	made = strcmp(name, DRAFT_BLOBS) != 0 &&
+	       (strchr(name, ':') || resolve_peek(repo, name, &res) < 0);
 	r = draft_new(o, repo, name, made, &d);
 	if (r < 0 || !d)
 		return r;
@@ -358,7 +362,8 @@ static int collect_names(struct drafts *t, struct repo *repo,
 	autolock(&t->lock);
 	while (r == 0 && (d = map_next(t->by_key, &pos, NULL))) {
 		if (strcmp(repo_host(d->repo), repo_host(repo)) == 0 &&
-		    strcmp(repo_name(d->repo), repo_name(repo)) == 0)
+		    strcmp(repo_name(d->repo), repo_name(repo)) == 0 &&
+		    strcmp(d->name, DRAFT_BLOBS) != 0)
 			r = string_list_add(ret, d->name);
 	}
 	return r;

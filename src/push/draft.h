@@ -30,6 +30,9 @@
 #include "util/wait.h"
 
 #define DRAFT_PATH_MAX 4096
+/* Instead of an image's name: the files on their way into the repository's
+ * `_blobs`, all of them the writers' own till draft_push. */
+#define DRAFT_BLOBS "_blobs"
 #define DRAFT_ENTRIES_MAX 20000 /* of one draft; more are -ENOSPC */
 
 struct draft;
@@ -76,6 +79,10 @@ int draft_rmdir(struct draft *d, const char *path);
  * -EEXIST with `keep` if there is one. */
 int draft_rename(struct draft *d, const char *from, const char *to, bool keep,
 		 struct wait *w);
+/* The file is this blob: when the registry has confirmed that, it is gone from
+ * here.  -EBUSY: somebody still writes it. */
+int draft_push(struct draft *d, const char *path, const struct digest *as,
+	       struct wait *w);
 /* Opens for writing: a file with no bytes, or with those it has (not
  * truncated; -ENOENT if there is none). */
 int draft_write(struct draft *d, const char *path, bool truncate, pid_t tid,

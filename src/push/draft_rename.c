@@ -304,3 +304,65 @@ int draft_link(struct draft *d, const char *from, const char *to,
 
 	return make_change(&c, w);
 }
+
+/* --- into `_blobs` --- */
+
+/* Busy and referenced from now on. */
+static int begin_push(struct draft *d, const char *path,
+		      struct draft_entry **ret_e, struct feed **ret_f)
+{
+	struct draft_entry *e;
+
+	autolock(&d->lock);
+	e = draft_entry_find(d, path);
+	if (!e)
+		return -ENOENT;
+	if (!S_ISREG(e->type))
+		return -EPERM;
+	if (e->busy || !e->committed)
+		return -EBUSY;
+	e->busy = true;
+	e->refs++;
+	*ret_e = e;
+	*ret_f = e->feed ? feed_ref(e->feed) : NULL;
+	return 0;
+}
+
+static void end_push(struct draft *d, struct draft_entry *e, bool done)
+{
+	autolock(&d->lock);
+	e->busy = false;
+	if (done)
+		draft_entry_unlink(d, e, true);
+	draft_entry_put(d, e);
+}
+
+int draft_push(struct draft *d, const char *path, const struct digest *as,
+	       struct wait *w)
+{
+	char text[DIGEST_TEXT_MAX];
+	autofree char *object = NULL;
+	autoptr(feed) f = NULL;
+	struct draft_outcome out = {0};
+	struct draft_entry *e = NULL;
+	struct upload *u = NULL;
+	struct draft_blob b = {.outbox = d->o, .repo = d->repo, .digest = as};
+	int r;
+
+	digest_format(as, text);
+	b.object = object = draft_object(d, text);
+	if (!object)
+		return -ENOMEM;
+	r = begin_push(d, path, &e, &f);
+	if (r < 0)
+		return r;
+	r = f ? 0 : feed_new(d->o->store, &f);
+	b.feed = f;
+	if (r == 0)
+		r = draft_commit_blob(&b, &u, w, &out);
+	end_push(d, e, r == 0);
+	if (r == 0)
+		r = draft_poke(d, as, &out, w);
+	draft_settle(d);
+	return r;
+}

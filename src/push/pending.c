@@ -71,6 +71,8 @@ void pending_free(struct pending *e)
 	if (!e)
 		return;
 	repo_unref(e->from);
+	free(e->from_host);
+	free(e->from_repository);
 	string_list_done(&e->missing);
 	free(e->host);
 	free(e->repository);

@@ -32,7 +32,12 @@ int pending_from_image(struct pendings *p, const struct journal_image *i,
 			      .error = i->error,
 			      .text = strdup(i->text ? i->text : "")};
 	list_init(&e->node);
-	if (!e->host || !e->repository || !e->name || !e->mediatype ||
+	if (i->from_host) {
+		e->from_host = strdup(i->from_host);
+		e->from_repository = strdup(i->from_repository);
+	}
+	if ((i->from_host && (!e->from_host || !e->from_repository)) ||
+	    !e->host || !e->repository || !e->name || !e->mediatype ||
 	    !e->text) {
 		pending_free(e);
 		return -ENOMEM;
@@ -121,12 +126,20 @@ int pending_insert(struct pendings *p, const struct publication *pub,
 	};
 	const size_t len = docs ? docs->len : 0;
 	autofree struct journal_document *v = calloc(len + 1, sizeof(*v));
-	autofree char *place = NULL;
+	autofree char *place = NULL, *from = NULL;
 	struct pending *e;
-	int r;
+	int r = 0;
 
 	if (!v)
 		return -ENOMEM;
+	if (pub->from) {
+		r = content_place(p->outbox->content, repo_host(pub->from),
+				  &from);
+		i.from_host = from;
+		i.from_repository = repo_name(pub->from);
+	}
+	if (r < 0)
+		return r;
 	for (size_t k = 0; k < len; k++)
 		v[k] = (struct journal_document){.digest = docs->v[k]->digest,
 						 .mediatype =

@@ -35,12 +35,14 @@ struct pending {
 	int64_t id; /* in the journal */
 	char *host, *repository, *name, *mediatype;
 	struct digest root;
-	int64_t wall;		    /* since when */
-	char *entry;		    /* its name in `.registryfs/pending` */
-	struct repo *from;	    /* of the publication; or NULL */
-	enum journal_before before; /* what the name meant then */
+	int64_t wall; /* since when */
+	char *entry;  /* its name in `.registryfs/pending` */
+	char *from_host, *from_repository; /* as journalled; or NULL */
+	enum journal_before before;	   /* what the name meant then */
 	struct digest was;
 
+	struct repo *from; /* of the publication, or NULL; who is busy opens it
+			    */
 	bool busy, gone, superseded;
 	bool tried; /* `missing` is what is missing */
 	struct string_list missing;

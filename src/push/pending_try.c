@@ -235,6 +235,22 @@ static void was_put(void *arg)
 	a->settled = true;
 }
 
+/* Of an earlier run's.  Another mirror= shows other images under that name:
+ * what refers to this one is left to who copies it by hand. */
+static int open_origin(struct pending *e)
+{
+	struct outbox *o = e->pendings->outbox;
+	autofree char *host = NULL;
+	int r;
+
+	if (e->from || !e->from_host)
+		return 0;
+	r = outbox_host_of(o, e->from_host, &host);
+	if (r == 0)
+		r = repo_open(o->content, host, e->from_repository, &e->from);
+	return r == -ENOMEM ? r : 0;
+}
+
 static int try_rounds(struct attempt *a, struct wait *w)
 {
 	struct pending *e = a->e;
@@ -247,12 +263,14 @@ static int try_rounds(struct attempt *a, struct wait *w)
 				  .owner = a,
 				  .name = e->name,
 				  .root = &e->root,
-				  .mediatype = e->mediatype,
-				  .from = e->from};
+				  .mediatype = e->mediatype};
 	bool again = true;
 	int r;
 
-	r = pending_load_docs(e, &docs);
+	r = open_origin(e);
+	pub.from = e->from;
+	if (r == 0)
+		r = pending_load_docs(e, &docs);
 	if (r < 0)
 		return r;
 	if (draft_find(pub.outbox, a->repo, e->name, &draft) == 0) {

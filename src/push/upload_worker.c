@@ -12,6 +12,9 @@
 #include "util/clock.h"
 
 #define HOST_SENDINGS_MAX 6
+/* Of those that need no more than a question, as far as anybody knows: it
+ * leaves one of the host's connections to look-ups. */
+#define HOST_MOUNTS_MAX 8
 #define SENDINGS_MAX 16
 /* The rest of a host's connections is left to who reads from it. */
 #define HOST_RELAYS_MAX 6
@@ -61,12 +64,20 @@ void upload_relay_end(struct uploads *u, struct registry *from)
 	known_load(u, from)->relays--;
 }
 
+static bool is_mount(const struct sending *s)
+{
+	const struct upload *t = sending_choose(s);
+
+	return t && t->from && repo_registry(t->from) == repo_registry(s->repo);
+}
+
 static bool has_place(struct uploads *u, const struct sending *s, bool last)
 {
 	const struct upload_load *l = load_of(u, repo_registry(s->repo));
+	unsigned max = is_mount(s) ? HOST_MOUNTS_MAX : HOST_SENDINGS_MAX;
 	unsigned spare = last ? 0 : 1;
 
-	return l && l->running + spare < HOST_SENDINGS_MAX &&
+	return l && l->running + spare < max &&
 	       u->running_len + spare < SENDINGS_MAX;
 }
 
