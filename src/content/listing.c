@@ -269,6 +269,12 @@ int listing_at(struct listing *l, size_t i, struct wait *w, const char **ret)
 	return 0;
 }
 
+bool listing_pending(struct listing *l, size_t i)
+{
+	autolock(&l->lock);
+	return i >= l->names.len && !l->ended;
+}
+
 static int name_cmp(const void *key, const void *elem)
 {
 	return strcmp(key, *(char *const *)elem);

@@ -17,5 +17,7 @@ void listing_unref(struct listing *l);
 /* Name number i.  -ENODATA: the list is complete and has no more; -ENOENT: no
  * such repository; other errors: could not ask. */
 int listing_at(struct listing *l, size_t i, struct wait *w, const char **ret);
+/* Would listing_at wait for this one? */
+bool listing_pending(struct listing *l, size_t i);
 /* Does a tags listing that is complete and fresh hold this tag?  Never asks. */
 bool listing_knows_tag(struct repo *r, const char *tag, uint64_t *ret_fresh_ms);

@@ -241,6 +241,10 @@ static int tags_readdir(struct node *dir, void *handle, uint64_t off,
 	if (!dir_add_dots(dir, &off, sink))
 		return 0;
 	for (uint64_t i = off - 2;; i++) {
+		/* Who has some reads them while the next page comes. */
+		if (i > off - 2 && h->listing &&
+		    listing_pending(h->listing, (size_t)i))
+			return 0;
 		r = h->listing ? listing_at(h->listing, (size_t)i, w, &name)
 			       : -ENODATA;
 		if (r == -ENODATA)

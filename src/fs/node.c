@@ -9,6 +9,11 @@
 #include "fs/fs_private.h"
 #include "fs/snapshot.h"
 
+#define FILE_BLOCK (1 << 20) /* cp, cat read and write so much at once */
+/* opendir(3) takes it for how much to ask for, and the kernel makes that much
+ * room for each answer, however short. */
+#define DIR_BLOCK 4096
+
 struct content *node_content(const struct node *n)
 {
 	return n->fs->content;
@@ -50,12 +55,14 @@ void node_discard(struct node *n)
 
 void node_attr_init(const struct node *n, struct node_attr *a)
 {
+	blksize_t block = S_ISDIR(n->ops->type) ? DIR_BLOCK : FILE_BLOCK;
+
 	*a = (struct node_attr){.st = {.st_ino = n->ino,
 				       .st_nlink = 1,
 				       .st_uid = n->fs->uid,
 				       .st_gid = n->fs->gid,
 				       .st_mode = n->ops->type,
-				       .st_blksize = 1 << 20,
+				       .st_blksize = block,
 				       .st_mtim.tv_nsec = UTIME_OMIT,
 				       .st_ctim.tv_nsec = UTIME_OMIT},
 				.ttl_s = n->ops->uncached ? 0
