@@ -8,6 +8,7 @@
  */
 #include "fs/fs.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
 #include <signal.h>
@@ -208,6 +209,7 @@ static void fs_free(struct fs *fs)
 	news_free(fs->news);
 	hidden_done(&fs->hidden);
 	hidden_done(&fs->told);
+	hidden_done(&fs->silent);
 	pthread_mutex_destroy(&fs->handles_lock);
 	free(fs);
 }
@@ -242,6 +244,7 @@ int fs_mount(const struct options *o, struct content *c, struct outbox *outbox,
 	pthread_mutex_init(&fs->handles_lock, NULL);
 	hidden_init(&fs->hidden);
 	hidden_init(&fs->told);
+	hidden_init(&fs->silent);
 	list_init(&fs->handles);
 	fs->options = o;
 	fs->content = c;
@@ -257,8 +260,10 @@ int fs_mount(const struct options *o, struct content *c, struct outbox *outbox,
 		r = session_open(fs);
 	if (r == 0)
 		r = detach_dead_mount(o->mountpoint);
+	errno = 0;
+	/* libfuse has said why, unless it lacked memory. */
 	if (r == 0 && fuse_session_mount(fs->session, o->mountpoint) < 0)
-		r = -EIO; /* libfuse has said why */
+		r = errno == ENOMEM ? -ENOMEM : -EIO;
 	if (r < 0) {
 		fs_free(fs);
 		return r;

@@ -27,6 +27,7 @@ struct fs {
 	struct news *news;	  /* what the kernel has to be told */
 	struct hidden hidden;	  /* names that were removed */
 	struct hidden told;	  /* directories that were shown, and to whom */
+	struct hidden silent;	  /* look-ups that nobody answered in time */
 	struct fuse_session *session;
 	bool enforced; /* the kernel checks modes and owners */
 	uid_t uid;     /* owner of all files, but those inside images */

@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Callbacks that look: names, attributes, links. */
+#include <string.h>
+
+#include "fs/fs_private.h"
 #include "fs/handle.h"
 #include "fs/ops.h"
 #include "util/auto.h"
+#include "util/clock.h"
+
+#define SILENT_MS 500
 
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
@@ -22,6 +28,25 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	call_end(&c);
 }
 
+/*
+ * The kernel asks for a name once at a time, and again for the next who waits.
+ * When a registry was silent for as long as one may wait, all who had been
+ * waiting meanwhile are told, not one after the other.
+ */
+static int look_up(struct call *c, const char *name, struct fuse_entry_param *e)
+{
+	struct hidden *silent = &c->fs->silent;
+	int r;
+
+	memset(e, 0, sizeof(*e));
+	if (hidden_has(silent, c->node->id, name, clock_ms()))
+		return -ETIMEDOUT;
+	r = call_look_up(c, name, 0, e);
+	if (r == -ETIMEDOUT)
+		hidden_add(silent, c->node->id, name, clock_ms() + SILENT_MS);
+	return r;
+}
+
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct fuse_entry_param e;
@@ -30,7 +55,7 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 	if (!call_begin(&c, req, parent))
 		return;
-	r = call_look_up(&c, name, 0, &e);
+	r = look_up(&c, name, &e);
 	if (r < 0 && (r != -ENOENT || e.entry_timeout <= 0)) {
 		call_fail(&c, r);
 		return;
@@ -38,6 +63,20 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	if (r < 0)
 		e.ino = 0; /* a negative entry, to be remembered */
 	call_reply_entry(&c, &e);
+}
+
+/* As the kernel itself says at execve(2). */
+static int may_execute(struct call *c)
+{
+	struct node_attr a;
+	int r;
+
+	if (c->node->ops->type != S_IFREG)
+		return 0;
+	r = node_stat(c->node, &c->wait, &a);
+	if (r < 0)
+		return r;
+	return a.st.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH) ? 0 : -EACCES;
 }
 
 /* The kernel asks this for access(2) and before somebody goes in by chdir(2).
@@ -51,6 +90,8 @@ void op_access(fuse_req_t req, fuse_ino_t ino, int mask)
 		return;
 	if ((mask & X_OK) && c.node->ops->enter)
 		r = c.node->ops->enter(c.node, &c.wait);
+	if (r == 0 && (mask & X_OK))
+		r = may_execute(&c);
 	call_fail(&c, r);
 }
 
