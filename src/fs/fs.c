@@ -82,8 +82,9 @@ static ssize_t io_writev(int fd, struct iovec *iov, int count, void *userdata)
 
 static ssize_t io_read(int fd, void *buf, size_t len, void *userdata)
 {
-	(void)userdata;
-	return read(fd, buf, len);
+	struct fs *fs = userdata;
+
+	return receive(&fs->receiver, fd, buf, len);
 }
 
 static const struct fuse_custom_io session_io = {

@@ -11,6 +11,7 @@
 #include "fs/fs.h"
 #include "fs/hidden.h"
 #include "fs/inode.h"
+#include "fs/receive.h"
 
 struct deeds;
 struct news;
@@ -28,6 +29,7 @@ struct fs {
 	struct hidden hidden;	  /* names that were removed */
 	struct hidden told;	  /* directories that were shown, and to whom */
 	struct hidden silent;	  /* look-ups that nobody answered in time */
+	struct receiver receiver;
 	struct fuse_session *session;
 	bool enforced; /* the kernel checks modes and owners */
 	uid_t uid;     /* owner of all files, but those inside images */
