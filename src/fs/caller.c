@@ -15,6 +15,7 @@
 
 #define TEXT_MAX 512
 
+/* Not link(2): it looks up what is there as well as what it makes. */
 static const struct system_call {
 	long number;
 	enum caller_intent intent;
@@ -27,7 +28,6 @@ static const struct system_call {
 	{SYS_readlinkat, CALLER_LOOKS, 0},
 	{SYS_mkdirat, CALLER_MAKES_DIRECTORY, 0},
 	{SYS_symlinkat, CALLER_MAKES, 0},
-	{SYS_linkat, CALLER_MAKES, 0},
 	{SYS_mknodat, CALLER_MAKES, 0},
 #ifdef SYS_faccessat2
 	{SYS_faccessat2, CALLER_LOOKS, 0},
@@ -40,7 +40,6 @@ static const struct system_call {
 	{SYS_readlink, CALLER_LOOKS, 0},
 	{SYS_mkdir, CALLER_MAKES_DIRECTORY, 0},
 	{SYS_symlink, CALLER_MAKES, 0},
-	{SYS_link, CALLER_MAKES, 0},
 	{SYS_mknod, CALLER_MAKES, 0},
 #endif
 };

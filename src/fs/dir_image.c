@@ -25,6 +25,7 @@
 #include "fs/overlay.h"
 #include "fs/snapshot.h"
 #include "util/auto.h"
+#include "util/clock.h"
 #include "util/process.h"
 
 struct dir_image {
@@ -34,7 +35,8 @@ struct dir_image {
 	char *name; /* the tag, or the digest's text */
 	struct news_place place;
 	atomic_bool unborn;
-	pid_t maker; /* the process that began it; 0: none */
+	_Atomic uint64_t asked_ms; /* when, about an unborn one */
+	pid_t maker;		   /* the process that began it; 0: none */
 	pthread_mutex_t lock;
 	struct draft *draft; /* of an unborn one; protected by lock */
 	struct image *image; /* set once; protected by lock */
@@ -199,6 +201,15 @@ bool dir_image_is_unborn(struct node *n)
 {
 	return dir_image_is_one(n) && !dir_image_peek(n) &&
 	       atomic_load(&((struct dir_image *)n)->unborn);
+}
+
+bool dir_image_is_due(struct node *n, uint64_t after_ms)
+{
+	struct dir_image *d = (struct dir_image *)n;
+	uint64_t now = clock_ms(), asked = atomic_load(&d->asked_ms);
+
+	return now - asked >= after_ms &&
+	       atomic_compare_exchange_strong(&d->asked_ms, &asked, now);
 }
 
 bool dir_image_is(struct node *n, const struct digest *d)
@@ -381,6 +392,7 @@ int dir_image_new(struct node *parent, const char *name,
 	d->image = i;
 	d->draft = spec->draft ? draft_ref(spec->draft) : NULL;
 	atomic_init(&d->unborn, spec->draft != NULL);
+	atomic_init(&d->asked_ms, clock_ms());
 	process_look(spec->maker, &d->maker);
 	n->version = i ? version_of(spec->digest) : 0;
 	d->place.repo = d->repo;

@@ -34,6 +34,9 @@ bool dir_image_is(struct node *n, const struct digest *d);
 bool dir_image_adopt(struct node *n, const struct digest *d);
 /* Is it an image directory of which nothing is published? */
 bool dir_image_is_unborn(struct node *n);
+/* Has the registry not been asked about an unborn one for so long?  Then who
+ * calls is to ask it. */
+bool dir_image_is_due(struct node *n, uint64_t after_ms);
 
 /* --- for what is beneath --- */
 

@@ -63,6 +63,16 @@ static int tag_unborn(struct node *dir, const char *name,
 	return dir_image_new(dir, name, spec, ret);
 }
 
+/* Somebody else may publish it meanwhile.  A copy looks it up for every file.
+ */
+static uint64_t unborn_ms(unsigned tag_ttl_s)
+{
+	double s =
+		tag_ttl_s > NODE_TTL_NEGATIVE ? tag_ttl_s : NODE_TTL_NEGATIVE;
+
+	return (uint64_t)(s * 1000);
+}
+
 int dir_tags_find(struct node *dir, const char *name, struct repo *repo,
 		  const char *tag, const char *up, struct node *known,
 		  struct wait *w, struct node **ret, double *ttl_s)
@@ -76,6 +86,7 @@ int dir_tags_find(struct node *dir, const char *name, struct repo *repo,
 	r = resolve_peek(repo, tag, &res);
 	/* One that is being written here is not asked for again and again. */
 	if (r < 0 && known && dir_image_is_unborn(known) &&
+	    !dir_image_is_due(known, unborn_ms(tag_ttl_s)) &&
 	    tag_unborn(dir, name, &spec, known, ret) == 0) {
 		*ttl_s = 0;
 		return 0;
@@ -94,8 +105,12 @@ int dir_tags_find(struct node *dir, const char *name, struct repo *repo,
 		return tag_answered(dir, name, &spec, &res, known, ret);
 	}
 	*ttl_s = tag_ttl_s > NODE_TTL_NEGATIVE ? NODE_TTL_NEGATIVE : tag_ttl_s;
-	if (r == -ENOENT) {
-		r = tag_unborn(dir, name, &spec, known, ret);
+	/* Also where the registry cannot be asked: writing goes on. */
+	if (r == -ENOENT || (known && dir_image_is_unborn(known))) {
+		int unborn = tag_unborn(dir, name, &spec, known, ret);
+
+		if (unborn == 0 || r == -ENOENT)
+			r = unborn;
 		if (r == 0)
 			*ttl_s = 0;
 	}

@@ -46,11 +46,28 @@ int handle_open(struct fs *fs, struct node *n, const struct handle_parts *p,
 	h->data = p->data;
 	h->writer = p->writer;
 	h->no_data = p->no_data;
+	h->listed = false;
 	if (h->writer && n->ops->writing)
 		n->ops->writing(n, h->writer, true);
 	fi->fh = (uintptr_t)h;
 	autolock(&fs->handles_lock);
 	list_push_back(&fs->handles, &h->all);
+	return 0;
+}
+
+int handle_rewind(struct handle *h, struct wait *w)
+{
+	struct node *n = h->node;
+	void *fresh = NULL;
+	int r;
+
+	if (!n->ops->opendir)
+		return 0;
+	r = n->ops->opendir(n, w, &fresh);
+	if (r < 0)
+		return r;
+	data_close(n, h->data);
+	h->data = fresh;
 	return 0;
 }
 

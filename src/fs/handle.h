@@ -14,6 +14,8 @@ struct handle {
 	 * and that nobody has begun to write anew */
 	struct writer *_Atomic writer;
 	bool no_data; /* not open for reading beside the writer */
+	bool listed;  /* a directory of which something was read; only one
+			 thread reads it, by the kernel's lock of its place */
 };
 
 static inline struct handle *handle_of(const struct fuse_file_info *fi)
@@ -30,5 +32,7 @@ struct handle_parts {
 /* Takes the parts over, also on failure. */
 int handle_open(struct fs *fs, struct node *n, const struct handle_parts *p,
 		struct fuse_file_info *fi);
+/* Lists a directory anew, as rewinddir(3) promises. */
+int handle_rewind(struct handle *h, struct wait *w);
 /* Closing a writer that nobody flushed waits for the network. */
 void handle_release(struct fs *fs, struct handle *h);

@@ -91,6 +91,7 @@ static void do_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 {
 	struct op_sink s = {.sink.add = plus ? sink_add_plus : sink_add,
 			    .size = size};
+	struct handle *h = handle_of(fi);
 	autofree char *buf = NULL;
 	struct call c;
 	int r;
@@ -99,10 +100,13 @@ static void do_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		return;
 	s.call = &c;
 	s.buf = buf = malloc(size);
-	r = -ENOMEM;
-	if (buf)
-		r = c.node->ops->readdir(c.node, handle_of(fi)->data,
-					 (uint64_t)off, &c.wait, &s.sink);
+	r = buf ? 0 : -ENOMEM;
+	if (r == 0 && off == 0 && h->listed)
+		r = handle_rewind(h, &c.wait);
+	h->listed = true;
+	if (r == 0)
+		r = c.node->ops->readdir(c.node, h->data, (uint64_t)off,
+					 &c.wait, &s.sink);
 	/* What was found before a failure is given out first. */
 	if (r < 0 && s.len == 0) {
 		call_fail(&c, r);

@@ -47,6 +47,7 @@ static void test_others(void **state)
 	assert_int_equal(parse(SYS_statx, 0), CALLER_LOOKS);
 	assert_int_equal(parse(SYS_mkdirat, 0), CALLER_MAKES_DIRECTORY);
 	assert_int_equal(parse(SYS_symlinkat, 0), CALLER_MAKES);
+	assert_int_equal(parse(SYS_linkat, 0), CALLER_OTHER);
 	assert_int_equal(parse(SYS_renameat2, 0), CALLER_OTHER);
 	assert_int_equal(parse(SYS_unlinkat, 0), CALLER_OTHER);
 }
