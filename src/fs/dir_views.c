@@ -17,6 +17,7 @@
 #include "fs/snapshot.h"
 #include "oci/reference.h"
 #include "util/auto.h"
+#include "util/map.h"
 
 struct dir_view_node;
 
@@ -103,35 +104,33 @@ static int layers_make(struct dir_view_node *v, const char *name,
 
 #define PLATFORM_NAME_MAX (4 * PLATFORM_PART_MAX)
 
-/* The name of child i: os-arch[-variant], with -os.version where an earlier
- * child has that name (Windows); "" for one that is shown nowhere. */
-static void platform_child_name(const struct manifest *m, size_t i,
-				char out[PLATFORM_NAME_MAX])
+/* The name of a child: os-arch[-variant], with -os.version where an earlier
+ * child has that name (Windows); "" for one that is shown nowhere.  `seen` has
+ * the earlier ones' names: a stranger says how many there are. */
+static int platform_child_name(struct map *seen, const struct descriptor *d,
+			       char out[PLATFORM_NAME_MAX])
 {
-	const struct descriptor *d = &m->children[i];
-	char mine[3 * PLATFORM_PART_MAX], other[3 * PLATFORM_PART_MAX];
+	char mine[3 * PLATFORM_PART_MAX];
+	bool again;
 	size_t len;
 
 	out[0] = '\0';
-	if (!d->has_platform || platform_is_unknown(&d->platform) ||
-	    !mediatype_is_document(mediatype_class(d->mediatype)))
-		return;
+	if (!d->has_platform)
+		return 0;
 	platform_name(&d->platform, mine);
-	snprintf(out, PLATFORM_NAME_MAX, "%s", mine);
-	for (size_t k = 0; k < i; k++) {
-		if (!m->children[k].has_platform)
-			continue;
-		platform_name(&m->children[k].platform, other);
-		if (strcmp(mine, other) != 0)
-			continue;
+	again = map_find(seen, mine);
+	if (!platform_is_unknown(&d->platform) &&
+	    mediatype_is_document(mediatype_class(d->mediatype))) {
+		snprintf(out, PLATFORM_NAME_MAX, "%s", mine);
 		len = strlen(out);
-		snprintf(out + len, PLATFORM_NAME_MAX - len, "-%.60s",
-			 d->platform.os_version);
+		if (again)
+			snprintf(out + len, PLATFORM_NAME_MAX - len, "-%.60s",
+				 d->platform.os_version);
 		for (char *p = out + len; *p; p++)
 			if (*p == '/')
 				*p = '_';
-		return;
 	}
+	return again ? 0 : map_put(seen, mine, seen, NULL);
 }
 
 static bool platform_listed(const struct snapshot *s, const char *name)
@@ -147,34 +146,45 @@ static int platforms_fill(struct dir_view_node *v, struct wait *w,
 {
 	char name[PLATFORM_NAME_MAX];
 	const struct manifest *m;
+	struct map *seen = NULL;
 	int r;
 
 	r = image_root(v->image, w, &m);
+	if (r == 0)
+		r = map_new(&seen);
 	for (size_t i = 0; r == 0 && i < m->children_len; i++) {
-		platform_child_name(m, i, name);
-		if (name[0] && !platform_listed(s, name))
+		r = platform_child_name(seen, &m->children[i], name);
+		if (r == 0 && name[0] && !platform_listed(s, name))
 			r = snapshot_add(s, name, S_IFLNK, NODE_RANK_PLAIN);
 	}
+	map_free(seen, NULL);
 	return r;
 }
 
 static int platforms_make(struct dir_view_node *v, const char *name,
 			  struct wait *w, struct node **ret)
 {
-	char child[PLATFORM_NAME_MAX];
+	char child[PLATFORM_NAME_MAX] = "";
 	const struct manifest *m;
+	struct map *seen = NULL;
+	size_t i = 0;
 	int r;
 
 	r = image_root(v->image, w, &m);
+	if (r == 0)
+		r = map_new(&seen);
+	for (; r == 0 && i < m->children_len; i++) {
+		r = platform_child_name(seen, &m->children[i], child);
+		if (strcmp(child, name) == 0)
+			break;
+	}
+	map_free(seen, NULL);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < m->children_len; i++) {
-		platform_child_name(m, i, child);
-		if (strcmp(child, name) == 0)
-			return make_digest_link(v, name, "_manifests",
-						&m->children[i].digest, ret);
-	}
-	return -ENOENT;
+	return i < m->children_len
+		       ? make_digest_link(v, name, "_manifests",
+					  &m->children[i].digest, ret)
+		       : -ENOENT;
 }
 
 /* --- referrers, by digest --- */
