@@ -13,12 +13,15 @@
 #include "content/catalogue.h"
 #include "content/listing.h"
 #include "content/repo.h"
+#include "content/resolve.h"
+#include "fs/caller.h"
 #include "fs/dir_about.h"
 #include "fs/dir_manifests.h"
 #include "fs/dir_refs.h"
 #include "fs/dir_tags.h"
 #include "fs/file_draft.h"
 #include "fs/naming.h"
+#include "fs/overlay.h"
 #include "fs/shortname.h"
 #include "oci/reference.h"
 #include "push/draft.h"
@@ -55,17 +58,44 @@ static const struct node_ops repo_ops;
 
 /* --- look-up --- */
 
-static void report_short(struct dir_repo *d, const char *name)
+/* `path`: of the repository, which is none. */
+static void report_short(struct dir_repo *d, const char *path, const char *name,
+			 int error)
 {
-	autofree char *object = str_printf("%s/%s", d->path, name);
+	autofree char *object =
+		str_printf("%s%s%s", d->path, d->path[0] ? "/" : "", name);
 	autofree char *text = str_printf("no repository of Docker Hub has such "
 					 "a name; the official image is "
 					 "library/%s",
-					 d->path);
+					 path);
 
 	if (object && text)
-		content_report(node_content(&d->node), d->host, object, ENOENT,
+		content_report(node_content(&d->node), d->host, object, error,
 			       text);
+}
+
+/* Is the link only in the way of who makes an image of that name, and is to
+ * hear why there can be none?  Not if it leads somewhere. */
+static bool hinders_making(struct dir_repo *d, const char *path,
+			   const char *tag, struct wait *w)
+{
+	autofree char *real = str_printf("library/%s", path);
+	autoptr(repo) repo = NULL;
+	autoptr(draft) draft = NULL;
+	enum caller_intent intent = caller_intent(w->tid);
+	struct resolved res;
+	int r;
+
+	if (node_options(&d->node)->read_only ||
+	    (intent != CALLER_MAKES_DIRECTORY && intent != CALLER_MAKES))
+		return false;
+	r = real ? repo_open(node_content(&d->node), d->host, real, &repo)
+		 : -ENOMEM;
+	if (r == 0)
+		r = resolve_is_absent(repo, tag)
+			    ? -ENOENT
+			    : resolve_tag(repo, tag, w, &res);
+	return r < 0 && repo && overlay_find(&d->node, repo, tag, &draft) < 0;
 }
 
 /* docker.io/alpine/_tags -> ../library/alpine/_tags */
@@ -82,7 +112,8 @@ static int lookup_short(struct dir_repo *d, const char *name,
 		if (d->node.parent)
 			return short_link_new(&d->node, name, "../", rest,
 					      known, ret);
-		report_short(d, name); /* library/ is not in this mount */
+		/* library/ is not in this mount */
+		report_short(d, d->path, name, ENOENT);
 	}
 	return -ENOENT;
 }
@@ -130,6 +161,11 @@ static int lookup_image(struct dir_repo *d, const char *path, const char *name,
 
 	if (!up)
 		return -ENOMEM;
+	if (short_name(d->host, path) && ref->kind == REFERENCE_TAG &&
+	    hinders_making(d, path, ref->tag, w)) {
+		*ttl_s = 0;
+		return -ENOENT;
+	}
 	if (short_name(d->host, path))
 		return short_link_new(&d->node, name, "", name, known, ret);
 	r = repo_open(node_content(&d->node), d->host, path, &repo);
@@ -376,6 +412,10 @@ static int parse_image_name(struct dir_repo *d, const char *name,
 		return -ENOMEM;
 	if (!reference_fits(d->host, path))
 		return -ENAMETOOLONG;
+	if (short_name(d->host, path)) {
+		report_short(d, path, name, EPERM);
+		return -EPERM;
+	}
 	return repo_open(node_content(&d->node), d->host, path, ret_repo);
 }
 
