@@ -173,6 +173,10 @@ class Auth:
             self.tokens.clear()
         self.passwords.expire()
 
+    def revoke(self, token):
+        with self.lock:
+            self.tokens.pop(token, None)
+
     def basic_user(self, request):
         scheme, _, text = (request.headers.get("Authorization") or "").partition(" ")
         if scheme.lower() != "basic":

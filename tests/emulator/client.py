@@ -27,9 +27,9 @@ class EmulatorProcess:
         line = self.process.stdout.readline()
         if not line:
             raise RuntimeError("the emulator did not start")
-        self.host = host
+        self.host = "127.0.0.1" if host == "lo" else host
         self.ports = json.loads(line)
-        name = f"[{host}]" if ":" in host else host
+        name = f"[{host}]" if ":" in host else self.host
         self.address = f"{name}:{self.ports['registry']}"
 
     def __enter__(self):

@@ -4,6 +4,7 @@
 Kept off the registry's ports, so that nothing a client does can meet it.
 Large contents come as the body of POST /_emu/blob?repo=R instead.
 """
+import base64
 import json
 
 from emulator.reply import as_json
@@ -48,6 +49,19 @@ class Control:
         return self._emu.store.add_manifest(repo, body.encode(), media_type, tag,
                                             digest)
 
+    def load(self, repo, blobs=(), manifests=()):
+        """Many at once.  blobs: in base64; manifests: [body, media type, tag]."""
+        for text in blobs:
+            self.blob(repo, base64.b64decode(text))
+        for body, kind, tag in manifests:
+            self.manifest(repo, body, kind, tag)
+
+    def held(self, repo):
+        """What a repository names."""
+        entry = self._emu.store.repo(repo)
+        return {"tags": dict(entry.tags), "manifests": list(entry.manifests),
+                "blobs": list(entry.blobs)}
+
     def tag(self, repo, tag, digest):
         self._emu.store.set_tag(repo, tag, digest)
 
@@ -80,10 +94,11 @@ class Control:
         return self._emu.faults.add(spec)
 
     def clear_faults(self, number=None):
-        self._emu.faults.clear(number)
+        """How often they had hit."""
+        return self._emu.faults.clear(number)
 
-    def rules(self):
-        return self._emu.faults.report()
+    def rules(self, number=None):
+        return self._emu.faults.report(number)
 
     def set(self, values):
         self._emu.profile.update(values)

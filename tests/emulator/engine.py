@@ -15,6 +15,7 @@ ROUTES = [(re.compile(pattern), handler) for pattern, handler in (
     (r"/v2/", "probe"),
     (r"/v2/_catalog", "catalog"),
     (r"/acr/v1/_catalog", "catalog"),
+    (rf"/acr/v1/{NAME}/_tags/(?P<tag>[^/]+)", "acr_tag"),
     (rf"/v2/{NAME}/tags/list", "tags"),
     (rf"/v2/{NAME}/manifests/(?P<ref>[^/]+)", "manifest"),
     (rf"/v2/{NAME}/blobs/uploads/?", "start"),
@@ -371,6 +372,16 @@ class Engine:
                          f"Manifest is still referenced by tag: {ref}")
         if not self.store.delete_manifest(name, ref):
             return _unknown_manifest(name, ref)
+        return Reply(202)
+
+    def do_acr_tag(self, request, name, tag):
+        if not self.profile.catalog_acr or request.method != "DELETE":
+            return _no_page()
+        if self.profile.acr_locked:
+            return error(405, "UNSUPPORTED", "The operation is disallowed on this "
+                         "registry, repository or image.")
+        if not self.store.delete_manifest(name, tag):
+            return error(404, "TAG_UNKNOWN", f"the specified tag {tag} does not exist")
         return Reply(202)
 
     def do_referrers(self, request, name, digest):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules that spoil answers.
 
-A rule chooses requests by {"where", "method", "path", "range", "nth", "count"}:
-"path" is a regular expression searched in the request target, "range" one
-searched in the Range header; the nth match is the first one hit and count of
+A rule chooses requests by {"where", "method", "path", "host", "range", "nth",
+"count"}: "path" is a regular expression searched in the request target, "host"
+and "range" are searched in these headers; the nth match is the first one hit and count of
 them are (0: all that follow).  What it does, any of these together:
 
   status, headers, body      another answer ("headers": null values remove)
@@ -25,6 +25,7 @@ them are (0: all that follow).  What it does, any of these together:
   huge_headers: n            n bytes of headers more
   redirect: {"status", "url"}
   expire: ["tokens", "urls"] what was given out before is worthless from now
+  revoke: true               the token of this request is worthless from now
 
 What comes in can be spoilt as well:
 
@@ -65,8 +66,9 @@ class Rule:
             return False
         if not re.search(spec.get("path", ""), request.target):
             return False
-        return bool(re.search(spec.get("range", ""),
-                              request.headers.get("Range") or ""))
+        return all(re.search(spec.get(name.lower(), ""),
+                             request.headers.get(name) or "")
+                   for name in ("Host", "Range"))
 
     def take(self):
         """Counts a match; true if this one is to be hit."""
@@ -97,6 +99,7 @@ class Faults:
             self.rules = [r for r in self.rules if r not in gone]
         for rule in gone:
             rule.active = False
+        return sum(r.hits for r in gone)
 
     def find(self, where, request):
         with self.lock:
@@ -105,10 +108,11 @@ class Faults:
                     return rule
         return None
 
-    def report(self):
+    def report(self, number=None):
         with self.lock:
             return [{"id": r.number, "seen": r.seen, "hits": r.hits,
-                     "spec": r.spec} for r in self.rules]
+                     "spec": r.spec} for r in self.rules
+                    if number in (None, r.number)]
 
 
 def replaces(spec):

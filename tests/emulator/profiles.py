@@ -61,7 +61,8 @@ class Profile:
     catalog_max: int = 1000
     catalog_over: int = 0               # status for an n over catalog_max (ECR)
     catalog_none: bool = False          # 200, and never a name (Google)
-    catalog_acr: bool = False           # /acr/v1/_catalog
+    catalog_acr: bool = False           # /acr/v1/
+    acr_locked: bool = False            # its tags are not to be deleted
     child_lists: bool = False           # tags/list tells of children (Google)
     last_opaque: bool = False           # last= of a link is no name
     list_type: str = ""                 # Content-Type of tag lists instead

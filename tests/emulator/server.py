@@ -18,7 +18,7 @@ from emulator.profiles import PROFILES, make_profile
 from emulator.storage import Storage
 from emulator.store import Store
 from emulator.vendors import Vendors
-from emulator.wire import Server, tls_context
+from emulator.wire import LOOPBACK, Server, tls_context
 
 
 class Emulator:
@@ -46,6 +46,8 @@ class Emulator:
     def _know_origins(self):
         scheme, ports = ("https" if self.tls else "http"), self.ports()
         name = f"[{self.host}]" if ":" in self.host else self.host
+        if name == LOOPBACK:
+            name = "127.0.0.1"
         self.auth.token_origin = f"{scheme}://{name}:{ports['token']}"
         self.storage.origin = self.profile.storage_origin or (
             f"{scheme}://{self.profile.redirect_host}:{ports['storage']}")
@@ -75,6 +77,9 @@ class Emulator:
         if "urls" in what:
             self.storage.expire_urls()
 
+    def revoke(self, authorization):
+        self.auth.revoke(authorization.partition(" ")[2])
+
     def listen(self, on):
         server = self.servers["registry"]
         if on and server.stopping:
@@ -98,13 +103,16 @@ class _Quiet:
     def expire(what):
         pass
 
+    revoke = expire
+
 
 def _options():
     parser = argparse.ArgumentParser(description="container registry for tests")
     parser.add_argument("--profile", default="distribution", choices=PROFILES)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=JSON",
                         help="change a switch of the profile")
-    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--host", default="127.0.0.1",
+                        help=f"an address, or {LOOPBACK}: every one of the loopback")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--cert", help="PEM file; with it all ports speak TLS")
     parser.add_argument("--key")

@@ -10,6 +10,7 @@ from emulator.reply import Request, error
 from emulator.sender import Gone, Sender
 
 PIECE = 256 * 1024
+LOOPBACK = "lo"         # all of 127.0.0.0/8: each address is another registry
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -62,6 +63,8 @@ class Handler(BaseHTTPRequestHandler):
     def _before(self, sender, spec):
         """What a rule does before there is an answer."""
         self.server.expire(spec.get("expire", ()))
+        if spec.get("revoke"):
+            self.server.revoke(self.headers.get("Authorization") or "")
         if "delay" in spec:
             sender.nap(spec["delay"])
         if "drop" in spec:
@@ -160,6 +163,7 @@ class Server(ThreadingHTTPServer):
         self.log = emu.log
         self.faults = emu.faults
         self.expire = emu.expire
+        self.revoke = emu.revoke
         self.tls = tls
         self.stopping = False
         self.open = set()               # sockets of live connections
@@ -170,6 +174,9 @@ class Server(ThreadingHTTPServer):
     def server_bind(self):
         # Not HTTPServer's: that one asks the resolver for our name.
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if self.server_address[0] == LOOPBACK:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+            self.server_address = ("", self.server_address[1])
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = self.server_address[:2]

@@ -69,7 +69,7 @@ CASES = {
     "public.ecr.aws": Case("Amazon ECR Public", "a1b2c3d4/app", "AWS", lists="seen",
                            storage="elsewhere", remove=NO_REMOVAL, absent="ENOENT"),
     "team.azurecr.io": Case("Azure", "team/app", storage="elsewhere",
-                            remove=("EPERM", "", ""), family="*.azurecr.io"),
+                            family="*.azurecr.io"),
     "registry.gitlab.com": Case("GitLab", "grp/proj", storage="elsewhere"),
     "ghcr.io": Case("GitHub", "jo/app", lists="namespace", top=("jo",),
                     storage="elsewhere", remove=NO_REMOVAL),

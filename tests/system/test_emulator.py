@@ -117,6 +117,39 @@ def test_bearer_flow(emulator):
     assert status == 401 and "invalid_token" in head
 
 
+def test_revoked_token(emulator):
+    """Only the token that came with the request is worthless from then on."""
+    emu = emulator("bearer")
+
+    def token():
+        path = "/token?service=emulator&scope=repository:a:pull"
+        body = curl(emu, path, "-u", "jo:secret", port="token")[3]
+        return "-H", f"Authorization: Bearer {json.loads(body)['token']}"
+
+    one, other = token(), token()
+    emu.fault(path="/v2/a/", revoke=True)
+    statuses = [curl(emu, "/v2/a/tags/list", *t)[1] for t in (one, one, other)]
+    assert statuses == [401, 401, 404]
+
+
+def test_every_address(emulator):
+    """One emulator at all addresses of the loopback; a rule can choose one."""
+    emu = emulator(host="lo")
+    emu.fault(host=r"^127\.3\.2\.1:", count=0, status=503)
+    assert curl(emu, "/v2/")[1] == 200
+    there = ("--connect-to", f"::127.3.2.1:{emu.ports['registry']}")
+    named = ("-H", f"Host: 127.3.2.1:{emu.ports['registry']}")
+    assert curl(emu, "/v2/", *there)[1] == 200
+    assert curl(emu, "/v2/", *there, *named)[1] == 503
+
+
+def test_load(emu):
+    emu.call("load", repo="a", blobs=["QUJD"], manifests=[["{}", "x/y", "t"]])
+    held = emu.call("held", repo="a")
+    assert held == {"tags": {"t": sha256(b"{}")}, "manifests": [sha256(b"{}")],
+                    "blobs": [sha256(b"ABC")]}
+
+
 def test_token_post(emulator):
     emu = emulator("bearer", 'identity_tokens={"idt":"jo"}')
     form = ("grant_type=refresh_token&service=emulator&client_id=x"

@@ -7,6 +7,7 @@ import os
 import pytest
 from emupush import (REPO, account, check_held, finished, get, has_blob, left, plain,
                      sent, tags)
+from logins import auth_file
 from pushing import errors, pending, spool_bytes
 from tools import errno_of, run, sha256, wait_until
 
@@ -113,6 +114,30 @@ def test_removal(vendor, mount, images, profile):
     assert errno_of(os.unlink, top / "_blobs" / layer) == blob
     assert (top / "_blobs" / layer).exists() == bool(blob)
     assert bool(errors(m)) == bool(by_tag or by_digest or blob)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_remove_azure_tag(emulator, mount, images, tmp_path, mirror):
+    """Its own API takes one tag; DELETE by tag is never asked of it."""
+    emu = emulator("acr-list", "delete=true", "delete_tag=202")
+    repo = f"hub/docker.io/{REPO}" if mirror else REPO
+    for tag in "1", "2", "3":
+        images.single.fill(emu, repo, tag)
+    m = mount("docker.io" if mirror else emu, allow_delete=True,
+              authfile=auth_file(tmp_path / "a.json", {emu.address: ("jo", "secret")}),
+              **({"mirror": f"{emu.address}/hub"} if mirror else {}))
+    assert sorted(os.listdir(m / REPO / "_tags")) == ["1", "2", "3"]
+    os.rmdir(m / REPO / "_tags/1")
+    assert sorted(emu.call("held", repo=repo)["tags"]) == ["2", "3"]
+    assert sorted(os.listdir(m / REPO / "_tags")) == ["2", "3"]
+    assert not emu.log(method="DELETE", path="/v2/")
+    emu.set(acr_locked=True)
+    assert errno_of(os.rmdir, m / REPO / "_tags/2") == "EROFS"
+    assert "The operation is disallowed" in errors(m)
+    emu.set(acr_locked=False)
+    emu.call("delete", repo=repo, ref="2")
+    assert errno_of(os.rmdir, m / REPO / "_tags/2") in (None, "ENOENT")
+    assert sorted(emu.call("held", repo=repo)["tags"]) == ["3"]
 
 
 def test_remove_the_last_of_a_digest(vendor, mount, images):
