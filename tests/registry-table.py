@@ -12,13 +12,14 @@ test has seen to be so.  A registry of which something was not shown has no row:
 that is an error.
 """
 import argparse
-import difflib
 import json
 import sys
 from pathlib import Path
 
+import docblock
+from docblock import Missing
+
 README = Path(__file__).resolve().parents[1] / "README.md"
-BEGIN, END = "<!-- registries: begin -->", "<!-- registries: end -->"
 HEADS = ("registry", "log-in", "list", "read", "push", "retag", "delete", "notes")
 
 LISTS = {"all": "repositories, tags", "namespace": "by namespace; tags",
@@ -26,10 +27,6 @@ LISTS = {"all": "repositories, tags", "namespace": "by namespace; tags",
 PARTS = ("tags", "images", "blobs")
 ALWAYS = ("read", "range", "resumed_read", "resumed_write", "throttled", "copied_out",
           "missing", "wrong_password")
-
-
-class Missing(Exception):
-    """A claim that no test has shown."""
 
 
 class Facts:
@@ -93,43 +90,13 @@ def row(values):
             delete(f), notes(f))
 
 
-def table(results):
-    lines = [HEADS, tuple("-" * len(h) for h in HEADS), *map(row, results)]
-    return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)
-
-
-def split(text):
-    """README before, in and after the marks."""
-    before, mark, rest = text.partition(BEGIN + "\n")
-    inside, end, after = rest.partition(END)
-    if not mark or not end:
-        raise Missing(f"README.md has no {BEGIN} … {END}")
-    return before + mark, inside, end + after
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path)
-    parser.add_argument("--readme", type=Path, default=README)
-    parser.add_argument("--check", action="store_true")
-    parser.add_argument("--write", action="store_true")
+    docblock.add_options(parser, README)
     options = parser.parse_args()
-    try:
-        made = table(json.loads(options.results.read_text()))
-        if not (options.check or options.write):
-            sys.stdout.write(made)
-            return 0
-        before, inside, after = split(options.readme.read_text())
-    except Missing as e:
-        print(e, file=sys.stderr)
-        return 1
-    if options.write and inside != made:
-        options.readme.write_text(before + made + after)
-    elif inside != made:
-        sys.stderr.writelines(difflib.unified_diff(
-            inside.splitlines(True), made.splitlines(True), "README", "shown"))
-        return 1
-    return 0
+    return docblock.serve("registries", lambda: docblock.table(
+        HEADS, map(row, json.loads(options.results.read_text()))), options)
 
 
 if __name__ == "__main__":
