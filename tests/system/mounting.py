@@ -14,6 +14,7 @@ SUPPRESSIONS = Path(__file__).resolve().parent / "lsan.supp"
 
 TOP = Path(__file__).resolve().parents[2]
 LIVE = set()                            # mounts that must not outlive a test
+START_SECONDS = 20                      # of a start, and of a leave
 REPORT = re.compile(r"ERROR: (Address|Leak|Memory)Sanitizer|WARNING: ThreadSanitizer"
                     r"|runtime error:|SUMMARY: \w+Sanitizer")
 
@@ -58,10 +59,12 @@ class Mount:
     """One daemon on one mount point.
 
     folder holds everything of it: mount point, cache, home, log.  source None
-    mounts all hosts.  As a Path: mount / "team" / "app".
+    mounts all hosts.  `under` is a command that runs it, such as prlimit.  As a
+    Path: mount / "team" / "app".
     """
 
-    def __init__(self, folder, source=None, home=None, env=None, words=(), **options):
+    def __init__(self, folder, source=None, home=None, env=None, words=(), under=(),
+                 **options):
         check_fuse()
         self.folder = Path(folder)
         self.point = self.folder / "mnt"
@@ -72,6 +75,7 @@ class Mount:
         options.setdefault("cache_dir", self.folder / "cache")
         options.setdefault("timeout", 10)
         self.source, self.options, self.words = source, options, list(words)
+        self.under = list(under)
         self.env = self._environment(env or {})
         self.process = None
         self.expect_exit = 0
@@ -93,7 +97,7 @@ class Mount:
         return env
 
     def command(self):
-        words = [program(), "-f", *self.words]
+        words = [*self.under, program(), "-f", *self.words]
         if self.options:
             words += ["-o", option_text(self.options)]
         if self.source:
@@ -108,7 +112,7 @@ class Mount:
                                         stdout=log, stderr=log, env=self.env, cwd="/")
         log.close()
         try:
-            wait_until(self._ready, 20, "the mount")
+            wait_until(self._ready, START_SECONDS, "the mount")
         except BaseException:
             self.destroy()
             raise
@@ -135,6 +139,9 @@ class Mount:
 
     def threads(self):
         return len(os.listdir(f"/proc/{self.process.pid}/task"))
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
     def rss(self):
         """Peak resident set in bytes; sanitizers' own memory is discounted."""
@@ -168,7 +175,7 @@ class Mount:
             time.sleep(0.05)
         else:
             raise AssertionError(f"cannot unmount: {done.stderr}")
-        self.process.wait(20)
+        self.process.wait(START_SECONDS)
         return self.process.returncode
 
     def destroy(self):

@@ -31,6 +31,7 @@ class World:
         path = self.home / ".config/containers/registries.conf"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+        return path
 
     def mount(self, source, **options):
         return self.mount_(source, home=self.home, **options)
@@ -333,6 +334,20 @@ def test_blocked_host(emulator, world, images):
     assert not emu.log()
 
 
+@pytest.mark.parametrize("text,mode", [('[[registry]\nprefix = "x.test"\n', 0o644),
+                                       ("", 0o666)])
+def test_nobody_knows_what_is_blocked(emulator, world, text, mode):
+    """A file that cannot be used, or not be read as a whole."""
+    emu = emulator()
+    path = world.conf(text)
+    path.chmod(mode)
+    m = world.mount(None)
+    assert errno_of(os.stat, m / emu.address / "a/_tags/1") == "EPERM"
+    assert not emu.log()
+    assert f"{path}" in (m / ".registryfs/errors").read_text()
+    assert "all are blocked" in m.log()
+
+
 def test_rewritten(emulator, world, images):
     """prefix and location; and a host that there is not at all."""
     emu = emulator()
@@ -344,6 +359,11 @@ def test_rewritten(emulator, world, images):
     read_layers(m, images.single, "foo/a")
     assert not [e for e in emu.log() if "ns=" in e["target"]]
     assert errno_of(os.stat, m / "foo/b/_tags/1.4") == "ENOENT"
+    emu.stop()
+    assert errno_of(os.stat, m / "foo/c/_tags/1.4") == "ECONNREFUSED"
+    told = (m / ".registryfs/errors").read_text()
+    assert "example.invalid/foo/c/_tags/1.4" in told
+    assert f"asked of {emu.address}" in told and "inner" not in told
 
 
 def test_registries_conf_mirrors(emulator, world, images):

@@ -85,6 +85,17 @@ def test_missing(tree, hub):
             assert "/v2/library/" in entry["path"]
 
 
+def test_mkdir(tree):
+    """Images are made by their real names; what is there may be gone into."""
+    for name in "new:1", "alpine:new":
+        assert errno_of(os.mkdir, tree / "docker.io" / name) == "EPERM"
+        real = "the official image is library/" + name.partition(":")[0]
+        assert real in tree.status("errors")
+    assert errno_of(os.symlink, "x", tree / "docker.io/alpine:new") == "EPERM"
+    assert errno_of(os.mkdir, tree / "docker.io/alpine:3.20") == "EEXIST"
+    os.mkdir(tree / "docker.io/alpine:3.20/blobs")      # a draft, behind the link
+
+
 def test_a_mount_of_a_namespace(hub, mount, world):
     """library/ is not in it."""
     m = mount("docker.io/alpine", **world.options)
