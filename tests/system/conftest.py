@@ -2,6 +2,7 @@
 """Fixtures: real registries, the emulator, images, mounts; and a time limit."""
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -221,7 +222,7 @@ def mount(tmp_path):
     for m in reversed(mounts):
         try:
             m.finish()
-        except (AssertionError, OSError) as e:
+        except (AssertionError, OSError, subprocess.SubprocessError) as e:
             problems.append(str(e))
         finally:
             m.destroy()

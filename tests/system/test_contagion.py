@@ -7,10 +7,12 @@ import sys
 import time
 
 import pytest
-
+from mounting import sanitized
 from tools import read_file, run, timed, wait_until
 
 MIB = 1 << 20
+BUDGET = 4                              # seconds for an operation, by timeout=
+SLOW = 4 if sanitized() else 2          # many tests may run beside
 STATS = """
 import os, sys, threading
 def ask(path):
@@ -49,7 +51,7 @@ def pair(mount, emulator, images):
     images.single.fill(live, "a")
     images.single.fill(dead, "a")
     dead.big = dead.call("blob_pattern", repo="a", size=220 * MIB)
-    m = mount(timeout=4)
+    m = mount(timeout=BUDGET)
     os.listdir(m.host(live) / "a/_tags")
     os.stat(m.host(dead) / f"a/_blobs/{dead.big}")
     return m, live, dead
@@ -87,10 +89,11 @@ def test_dead_registry_is_not_contagious(pair, what):
 
 
 def stuck():
-    """Processes of this test in state D."""
-    text = run("ps", "-eo", "stat=,pid=,ppid=").stdout
+    """Threads of this test's processes in state D."""
+    text = run("ps", "-eLo", "stat=,pid=,ppid=,lwp=").stdout
     rows = [line.split() for line in text.splitlines()]
-    return [r for r in rows if r[0].startswith("D") and int(r[2]) == os.getpid()]
+    return [r for r in rows if r[0].startswith("D") and
+            os.getpid() in (int(r[1]), int(r[2]))]
 
 
 def test_same_directory_goes_on(pair):
@@ -109,6 +112,83 @@ def test_same_directory_goes_on(pair):
     took, _ = timed(os.path.exists, path / "nope")
     assert took < 1
     assert waiting.wait(20) != 0
+
+
+ASK = """
+import os, sys, time
+for action, path in zip(sys.argv[1::2], sys.argv[2::2]):
+    began, said = time.monotonic(), "ok"
+    try:
+        if action == "stat": os.stat(path)
+        if action == "list": os.listdir(path)
+        if action == "mkdir": os.mkdir(path)
+        if action == "create": os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
+        if action == "link": os.symlink("1.4", path)
+    except OSError as e: said = str(e.errno)
+    print(f"{time.monotonic() - began:.3f} {said}", flush=True)
+"""
+
+
+def asking(*words):
+    """A process that asks for one thing after the other, and says how long."""
+    return subprocess.Popen([sys.executable, "-c", ASK, *map(str, words)],
+                            stdout=subprocess.PIPE, text=True)
+
+
+def test_hung_look_up_and_create(pair):
+    """Hung look-ups, all of the same name, and who makes something in the same
+    directory, for which the kernel lets nobody else look there: the rest of the
+    mount goes on at once, all of them end in their time, and no task stays in D."""
+    m, live, dead = pair
+    path = m.host(dead) / "a/_tags"
+    os.stat(path / "1.4")
+    dead.fault(path="/manifests/hang", count=0, delay=600)
+    began = time.monotonic()
+    hung = [asking("stat", path / "hang") for _ in range(8)]
+    wait_until(lambda: dead.log(path="/manifests/hang"), what="the hanging request")
+    makers = [asking("mkdir", path / "new"), asking("link", path / "new2"),
+              asking("create", path / "1.4/.tmp"), asking("stat", path / "1.4"),
+              asking("list", path), asking("stat", path / "other")]
+    time.sleep(0.3)
+    for action, where in ((os.listdir, m.point), (os.listdir, m.host(live) / "a/_tags"),
+                          (os.listdir, m.host(dead) / "a"),
+                          (os.stat, m.host(live) / "a/_tags/1.4/index.json"),
+                          (os.mkdir, m.host(live) / "a/_tags/new"),
+                          (read_file, m.point / ".registryfs/status")):
+        took, _ = timed(action, where)
+        assert took < 1, where
+    for process in hung + makers:
+        process.wait(30)
+        with process.stdout:
+            seconds, said = process.stdout.read().split()
+        assert float(seconds) < BUDGET + SLOW, (process.args[3:], seconds)
+        assert process in hung or said in ("ok", "2"), (process.args[3:], said)
+    assert time.monotonic() - began < BUDGET + 6
+    assert stuck() == []
+
+
+def test_nobody_in_d(pair):
+    """Each kind of call on a registry that answers nothing: after the time that an
+    operation has, and two seconds, no task waits any more."""
+    m, live, dead = pair
+    dead.fault(count=0, delay=600)
+    host = m.host(dead)
+    waiting = [asking(*words) for words in (
+        ("stat", host / "b/_tags/x"), ("list", host / "b/_tags"), ("list", host),
+        ("stat", host / "b/_blobs" / ("sha256:" + "1" * 64)),
+        ("mkdir", host / "c/_tags/x"), ("link", host / "a/_tags/y"),
+        ("create", host / f"d/_blobs/{dead.big}"),
+        ("stat", host / f"a/_layers/{dead.big}/x"))]
+    wait_until(lambda: len(dead.log()) > 4, what="waiting requests")
+    took, _ = timed(read_file, m.host(live) / "a/_tags/1.4/manifest.json")
+    assert took < 1
+    for process in waiting:
+        process.wait(BUDGET + 10)
+        with process.stdout:
+            seconds, said = process.stdout.read().split()
+        # list: opendir(3) and then the reading of it have their time each.
+        assert float(seconds) < 2 * BUDGET + SLOW, (process.args[3:], seconds, said)
+    assert stuck() == []
 
 
 # -- signals ------------------------------------------------------------------------
