@@ -1,12 +1,29 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# sh contrib/coverage.sh [--system]
+# sh contrib/coverage.sh [--system] [--json FILE]
 #
 # Builds with gcc's coverage counters, runs make check (and with --system the
 # system tests too) and prints lines and branches executed, file by file and by
-# folder.  CHECK_FLAGS and PYTEST_FLAGS go to the two.
+# folder.  CHECK_FLAGS and PYTEST_FLAGS go to the two.  FILE gets the totals, for
+# tests/proof-table.py.
 set -eu
+
+system='' json=''
+while [ $# -gt 0 ]; do
+	case $1 in
+	--system) system=1 ;;
+	--json)
+		json=$(realpath "$2")
+		shift
+		;;
+	*)
+		echo "coverage.sh: $1?" >&2
+		exit 2
+		;;
+	esac
+	shift
+done
 
 top=$(cd "$(dirname "$0")/.." && pwd)
 build=${BUILD:-$top/build/coverage}
@@ -20,13 +37,14 @@ make -s -j2
 # shellcheck disable=SC2086 # a list of words
 make -s -j2 check ${CHECK_FLAGS:-} >check.log 2>&1 ||
 	{ tail -n 40 check.log; exit 1; }
-if [ "${1:-}" = --system ]; then
+if [ -n "$system" ]; then
 	make -s check-system PYTEST_FLAGS="${PYTEST_FLAGS:-}" || exit 1
 fi
 
 # gcov names a file once for each object it is part of; the sources of the
 # library each have one object, headers are left out.
-find . -path './src/*' -name '*.gcno' -exec gcov -n -b {} + 2>/dev/null | awk -v top="$top/" '
+find . -path './src/*' -name '*.gcno' -exec gcov -n -b {} + 2>/dev/null | awk -v top="$top/" -v json="$json" \
+	-v tests="unit${system:+ and system} tests" '
 	function percent(part, all) {
 		return all ? sprintf("%5.1f %% of %5d", 100 * part / all, all) : \
 			"                "
@@ -57,7 +75,16 @@ find . -path './src/*' -name '*.gcno' -exec gcov -n -b {} + 2>/dev/null | awk -v
 			names[where[i]] = 1
 		}
 	}
+	# As one record of tests/proof.json.
+	function total(kind) {
+		return sprintf("{\"done\": %d, \"of\": %d}", done["total", kind] + 0.5, \
+			all["total", kind])
+	}
 	END {
+		if (json)
+			printf "{\"coverage\": {\"tests\": \"%s\", \"lines\": %s, " \
+				"\"branches\": %s}}\n", tests, total("l"), \
+				total("b") >json
 		printf "%-32s %16s   %16s\n", "", "lines", "branches"
 		sorted = "LC_ALL=C sort"
 		for (name in names)

@@ -7,7 +7,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from world import TESTS, Finding
+from world import PATIENCE, TESTS, Finding
 
 SECONDS_MIN = 5
 
@@ -24,9 +24,9 @@ def fuzz(program, folder, seconds, seed):
     found = Path(folder) / "corpus" / name
     found.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
-        [program, f"-max_total_time={seconds}", f"-seed={seed}", "-timeout=10",
-         "-rss_limit_mb=1024", "-print_final_stats=1", f"-artifact_prefix={found}/",
-         found, TESTS / "fuzz/corpus" / name],
+        [program, f"-max_total_time={seconds}", f"-seed={seed}",
+         f"-timeout={round(10 * PATIENCE)}", "-rss_limit_mb=1024", "-print_final_stats=1",
+         f"-artifact_prefix={found}/", found, TESTS / "fuzz/corpus" / name],
         capture_output=True, text=True, errors="replace", timeout=seconds + 120)
     if done.returncode:
         raise Finding(f"{name}: {done.stderr[-4000:]}")

@@ -7,7 +7,8 @@ After the warm-up it may not grow between the first and the last quarter of what
 was measured: open files by 40 (what the trees of four random images keep open while
 the kernel knows them), threads by 16, nodes (after the kernel was asked to forget)
 by 300, resident memory by 5 % and 8 MiB.  For memory the caches that have a bound
-of their own count as warm-up: below CACHES_KIB it is not looked at.
+of their own count as warm-up: below CACHES_KIB it is not looked at; so for threads
+below POOL_THREADS.
 """
 import base64
 import errno
@@ -21,8 +22,8 @@ import threading
 import time
 from collections import Counter, namedtuple
 
-from world import (HONEST, EmulatorProcess, Finding, Layout, World, names, pending,
-                   put, read_file, sha256, wait_until)
+from world import (HONEST, PATIENCE, EmulatorProcess, Finding, Layout, World, names,
+                   pending, put, read_file, sha256, wait_until)
 from stacks import random_stack
 from tarmaker import Layer, build
 
@@ -40,6 +41,10 @@ BOUNDS = {"rss_kib": (0.05, 8192), "files": (0, 40), "threads": (0, 16),
 # Decoded spans (32 MiB), parsed documents (8), pages of two databases (8), and the
 # rest of a daemon that has just been started (16); and what lies between them.
 CACHES_KIB = (32 + 8 + 8 + 16 + 16) << 10
+# Requests that wait together, the kernel's read-ahead too, each have one; the pool
+# has 64 at most, and keeps them.
+POOL_THREADS = 64 + 16
+FLOORS = {"rss_kib": CACHES_KIB, "threads": POOL_THREADS}
 # Tokens may expire again before their second try.
 TROUBLED = HONEST | {errno.EBADMSG, errno.EACCES}
 FAULTS = ({"drop": "fin"}, {"drop": "rst"}, {"status": 503},
@@ -109,7 +114,8 @@ class Load:
         self.samples, self.node_counts = [], []
         # Held shared by one piece of work, alone by who changes the registry.
         self.gate = Gate()
-        self.m = world.daemon(authfile=world.account(), cache_size=CACHE, timeout=3)
+        self.m = world.daemon(authfile=world.account(), cache_size=CACHE,
+                              timeout=round(3 * PATIENCE))
         if not self.m.up:
             raise Finding(f"does not start:\n{self.m.log()[-3000:]}")
 
@@ -138,7 +144,7 @@ class Load:
                            f"{self.last_errors()}")
         except Finding as e:
             self.found(f"{name}: {e}")
-        if time.monotonic() - started > 90:
+        if time.monotonic() - started > 90 * PATIENCE:
             self.found(f"{name} took {time.monotonic() - started:.0f} s")
 
     def last_errors(self):
@@ -349,10 +355,9 @@ class Load:
         first = statistics.median(values[:quarter])
         last = statistics.median(values[-quarter:])
         share, number = BOUNDS[name]
-        self.part.counts[f"{name} first {first:.0f} last {last:.0f} most "
-                         f"{max(values)}, of samples:"] = len(values)
-        if name == "rss_kib":
-            first = max(first, CACHES_KIB)
+        self.part.facts[name] = {"first": round(first), "last": round(last),
+                                 "most": max(values), "samples": len(values)}
+        first = max(first, FLOORS.get(name, 0))
         if last > first * (1 + share) + number:
             step = max(1, len(values) // 20)
             self.found(f"{name} grows from {first:.0f} to {last:.0f}: "

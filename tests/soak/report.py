@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run found: rows for the table, and each finding in full."""
+"""What a run found: rows for the table, and each finding in full; and the same as
+JSON, for tests/proof-table.py."""
+import json
 import os
 import time
 import traceback
@@ -19,6 +21,7 @@ class Part:
         self.ended = None
         self.cycles = 0
         self.counts = Counter()         # what happened how often
+        self.facts = {}                 # what was measured; not a count
         self.findings = []
 
     def time_left(self):
@@ -33,18 +36,26 @@ class Part:
         """Whatever is wrong becomes a finding."""
         try:
             self.counts.update(function(*args) or {})
-        except (Finding, AssertionError, OSError, RuntimeError, KeyError) as e:
+        except Exception as e:
             kind = "" if isinstance(e, Finding) else traceback.format_exc()
             what = what() if callable(what) else what
             self.findings.append(f"{self.name}: {what}\n{e}\n{kind}")
             if self.verbose:
                 print(f"FINDING {self.findings[-1]}", flush=True)
 
+    def seconds(self):
+        return (self.ended or time.monotonic()) - self.started
+
     def row(self):
-        seconds = (self.ended or time.monotonic()) - self.started
-        facts = ", ".join(f"{n} {k}" for k, n in sorted(self.counts.items()))
-        return (self.name, str(self.cycles), f"{seconds:.0f}", str(len(self.findings)),
-                facts)
+        words = [f"{n} {k}" for k, n in sorted(self.counts.items())]
+        words += [f"{k} {v}" for k, v in sorted(self.facts.items())]
+        return (self.name, str(self.cycles), f"{self.seconds():.0f}",
+                str(len(self.findings)), ", ".join(words))
+
+    def record(self, seed):
+        return {"seed": seed, "seconds": round(self.seconds()), "cycles": self.cycles,
+                "findings": len(self.findings), "counts": dict(self.counts),
+                "facts": self.facts}
 
 
 HEADER = ("part", "cycles", "seconds", "findings", "what happened")
@@ -65,6 +76,16 @@ def write(path, parts, head):
     for part in parts:
         for finding in part.findings:
             text += "\n" + finding
+    replace(path, text)
+
+
+def write_json(path, parts, seed):
+    """{part: its record}, of those that did something."""
+    replace(path, json.dumps({p.name: p.record(seed) for p in parts if p.cycles},
+                             indent=1, sort_keys=True) + "\n")
+
+
+def replace(path, text):
     temporary = f"{path}.new"
     with open(temporary, "w") as f:
         f.write(text)

@@ -40,7 +40,10 @@ HONEST = {errno.ENOMEM, errno.EIO, errno.ENOSPC, errno.EMFILE, errno.ENFILE,
           errno.EREMOTEIO, errno.EINTR, errno.EBUSY, errno.EDQUOT}
 TRANSIENT = HONEST | {errno.EBADMSG}
 DEAD = {errno.ENOTCONN, errno.ECONNABORTED, errno.ESHUTDOWN}
-CALL_SECONDS = 30
+# On a machine that does much else, everything takes longer.
+PATIENCE = float(os.environ.get("SOAK_PATIENCE", 1))
+CALL_SECONDS = 30 * PATIENCE
+mounting.START_SECONDS *= PATIENCE
 
 
 class Finding(AssertionError):
@@ -74,7 +77,7 @@ class Daemon(mounting.Mount):
     """A mount that may fail to start, and whose calls are watched."""
 
     def __init__(self, *args, **kwargs):
-        self.hung = False
+        self.hung = ""                  # where its threads were
         super().__init__(*args, **kwargs)
 
     def start(self):
@@ -91,20 +94,18 @@ class Daemon(mounting.Mount):
             raise Finding("it does not leave after the unmount:\n"
                           f"{threads(self.process.pid)}") from None
 
-    def watch(self, seconds=CALL_SECONDS):
-        """A watchdog: a call that hangs ends with the daemon."""
-        def bite():
-            self.hung = True
+    def bite(self, step):
+        """A call that hangs ends with the daemon."""
+        self.hung = f"a call hung: {step}"
+        try:
+            self.hung += f"\n{threads(self.process.pid)}"
+        finally:
             self.process.kill()
-        timer = threading.Timer(seconds, bite)
-        timer.daemon = True
-        timer.start()
-        return timer
 
     def check(self, codes=(0,)):
         """After its end: how it left, and what it said."""
         if self.hung:
-            raise Finding("a call hung")
+            raise Finding(self.hung)
         code = self.process.returncode
         report = mounting.REPORT.search(self.log())
         if report:
@@ -151,6 +152,7 @@ class Judge:
     def __init__(self, allowed=HONEST, grace=0, ending=None):
         self.allowed, self.grace, self.ending = allowed, grace, ending
         self.errors = []                # (step, errno's name)
+        self.last = ("", time.monotonic())      # the call that is made, since when
         self.acknowledged = set()       # repositories with an index.json
         self.forgotten = set()          # of them; perhaps
 
@@ -158,6 +160,7 @@ class Judge:
         """The result (True for None), or None after an honest failure."""
         until = time.monotonic() + self.grace
         while True:
+            self.last = (step, time.monotonic())
             try:
                 value = function(*args)
                 break
@@ -184,6 +187,26 @@ class Judge:
         self.errors.append((step, name))
 
 
+class Watch(threading.Thread):
+    """The daemon that does not answer a judge's call is ended."""
+
+    def __init__(self, m, judge):
+        super().__init__(daemon=True)
+        self.m, self.judge, self.over = m, judge, threading.Event()
+        judge.last = ("", time.monotonic())
+        self.start()
+
+    def run(self):
+        while not self.over.wait(1):
+            step, since = self.judge.last
+            if time.monotonic() - since > CALL_SECONDS:
+                self.m.bite(step)
+                return
+
+    def cancel(self):
+        self.over.set()
+
+
 class World:
     """One emulator with one image as a/_tags/1."""
 
@@ -204,7 +227,7 @@ class World:
 
     def daemon(self, folder=None, env=None, **options):
         folder = folder or self.next_folder()
-        options.setdefault("timeout", 5)
+        options.setdefault("timeout", round(5 * PATIENCE))
         # What the dynamic linker keeps is told by its caller, now a library.
         more = {"LSAN_OPTIONS": f"suppressions={HERE / 'lsan.supp'}:"
                                 "print_suppressions=0",
@@ -215,7 +238,7 @@ class World:
     # -- the scenario --------------------------------------------------------
     def scenario(self, m, judge, tag):
         """tag: a name that was not used before, for what is written."""
-        timer = m.watch()
+        timer = Watch(m, judge)
         try:
             for step in (self.look, self.read, self.inside, self.write, self.link,
                          self.postpone, self.about):
@@ -223,7 +246,7 @@ class World:
         finally:
             timer.cancel()
             if m.hung:
-                raise Finding("a call hung")
+                raise Finding(m.hung)
 
     def look(self, m, judge, tag):
         judge.call("ls tags", names, m / "a/_tags", expect=["1"])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import absent, need
+from tools import absent, need, run
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "soak"))
 
@@ -22,15 +22,16 @@ import load  # noqa: E402
 import power  # noqa: E402
 import report  # noqa: E402
 import torture  # noqa: E402
+import units  # noqa: E402
 from disk import Disk  # noqa: E402
 from world import World  # noqa: E402
 
 SECONDS = {"alloc": 5, "liballoc": 3, "syscall": 4, "killcall": 3, "kill": 3,
-           "power": 5, "damage": 4.5, "trees": 1}
+           "power": 5, "damage": 4.5, "trees": 1, "unit": 4}
 PARTS = {"alloc": torture.allocations, "liballoc": torture.library_allocations,
          "syscall": calls.failing_calls, "killcall": calls.killing_calls,
          "kill": crash.kills, "power": power.power_loss, "damage": crash.damages,
-         "trees": load.trees}
+         "trees": load.trees, "unit": units.torture}
 
 
 @pytest.fixture
@@ -58,8 +59,10 @@ def check(part):
 @pytest.mark.limit(120)
 @pytest.mark.parametrize("name", PARTS)
 def test_part(world, name, request):
-    if name in ("alloc", "liballoc"):
+    if name in ("alloc", "liballoc", "unit"):
         request.getfixturevalue("failing")
+    if name == "unit" and not units.programs():
+        absent("no unit programs beside it (make check)")
     part = report.Part(name, SECONDS[name] / 60, verbose=False)
     PARTS[name](world, part, random.randrange(1 << 30), 20)
     check(part)
@@ -80,6 +83,45 @@ def test_places(world, failing):
     assert sorted(plans) == sorted(ONCE)
     sweep.sweep(plans.values())
     check(part)
+
+
+BAD_UNIT = """
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+static void test(void **state)
+{
+	char *volatile p = malloc(8);
+	*p = 0;
+	free(p);
+	p = malloc(9);
+	assert_non_null(p);
+	free(p);
+}
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test)};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+"""
+
+
+def test_unit_programs_that_crash_are_seen(world, failing, monkeypatch):
+    """One whose first allocation is not looked at, while its second is."""
+    source = world.folder / "src/bad.c"
+    program = world.folder / "tests/unit/test-bad"
+    for path in (source, program):
+        path.parent.mkdir(parents=True)
+    source.write_text(BAD_UNIT)
+    run("cc", "-g", "-O0", source, "-o", program, "-lcmocka")
+    monkeypatch.setenv("SOAK_UNIT", str(world.folder))
+    part = report.Part("unit", 1, verbose=False)
+    units.torture(world, part, 1)
+    assert part.counts["told by a check"] == 2 and len(part.findings) == 2
+    assert "failed with exception" in part.findings[0]
 
 
 class Careless(Disk):
