@@ -67,17 +67,22 @@ int outbox_start(struct outbox *o)
 	return r < 0 ? r : pendings_start(o->pendings);
 }
 
-int outbox_writable(struct outbox *o, struct repo *r)
+int outbox_writable(struct outbox *o, struct repo *repo)
 {
+	int r;
+
 	if (o->options->read_only)
 		return -EROFS;
 	if (atomic_load(&o->draining))
 		return -ESHUTDOWN;
-	if (journal_check(o->journal, NULL) < 0 || !store_has_disk(o->store))
-		return -EROFS;
+	r = journal_check(o->journal, NULL);
+	if (r == 0)
+		r = store_writable(o->store);
+	if (r < 0)
+		return r;
 	if (o->options->offline)
 		return -ENETDOWN;
-	return content_allowed(o->content, repo_host(r), repo_name(r));
+	return content_allowed(o->content, repo_host(repo), repo_name(repo));
 }
 
 void outbox_drain(struct outbox *o)

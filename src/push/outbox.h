@@ -33,8 +33,9 @@ void outbox_free(struct outbox *o);
  * registries, and tries its pending images again, in the background. */
 int outbox_start(struct outbox *o);
 
-/* 0; -EROFS: mounted ro, or the journal or the store cannot be written;
- * -ENETDOWN: offline; -EPERM: off the allow list; -ESHUTDOWN: draining. */
+/* 0; -EROFS: mounted ro, or the journal or the store cannot be written
+ * (-ENOSPC: their disk was too full to open them); -ENETDOWN: offline; -EPERM:
+ * off the allow list; -ESHUTDOWN: draining. */
 int outbox_writable(struct outbox *o, struct repo *r);
 /* From now on nothing new is begun; what is under way goes on. */
 void outbox_drain(struct outbox *o);

@@ -6,7 +6,8 @@
  *      |                                  ^
  *      +--(damage found while running)----+   once; the next time: in memory
  *
- * One that must survive: dbkept.c.
+ * One that could not be opened for want of room is in memory until there is
+ * some (db_open_later).  One that must survive: dbkept.c.
  *
  * One connection in exclusive locking mode: SQLite keeps the WAL's index on
  * the heap then (no shared memory file whose loss would be a SIGBUS), and its
@@ -353,6 +354,32 @@ int db_open(const char *path, struct db **ret)
 	return 0;
 }
 
+int db_open_later(const char *path, struct db **ret)
+{
+	struct db *db;
+	int r = db_new(path, &db);
+
+	if (r < 0)
+		return r;
+	db->title = "cache database";
+	db->schema = &schema_cache;
+	db->late = true;
+	r = connect_memory(db);
+	if (r < 0) {
+		db_close(db);
+		return r;
+	}
+	*ret = db;
+	return 0;
+}
+
+bool db_is_late(struct db *db)
+{
+	autodb(db);
+
+	return db->late;
+}
+
 static void mark_clean(struct db *db)
 {
 	if (db->sq && !db->bad && !db->kept)
@@ -371,10 +398,20 @@ void db_close(struct db *db)
 	free(db);
 }
 
+/* What the file knows of blobs is as old as the file: while the rows were in
+ * memory, others came to have those names. */
+static int forget_blobs(struct db *db)
+{
+	return db_errno(sqlite3_exec(db->sq,
+				     "DELETE FROM blob; DELETE FROM map; "
+				     "DELETE FROM states;",
+				     NULL, NULL, NULL));
+}
+
 int db_reopen(struct db *db)
 {
 	autodb(db);
-	bool unclean = db->unclean;
+	bool unclean = db->unclean, old = db->in_memory;
 	struct stat st;
 	int r;
 
@@ -388,10 +425,16 @@ int db_reopen(struct db *db)
 	db_disconnect(db);
 	db->bad = false;
 	r = connect_file(db);
+	if (r == 0 && old) {
+		r = forget_blobs(db);
+		if (r < 0)
+			db_disconnect(db);
+	}
 	if (r < 0) {
 		db->generation++;
 		return connect_memory(db);
 	}
+	db->late = false;
 	db->unclean |= unclean;
 	return 0;
 }

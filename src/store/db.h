@@ -17,6 +17,9 @@ struct sqlite3_stmt;
 
 /* NULL path: in memory.  A damaged or foreign file is set aside first. */
 int db_open(const char *path, struct db **ret);
+/* In memory till db_reopen: there is no room for a file now. */
+int db_open_later(const char *path, struct db **ret);
+bool db_is_late(struct db *db);
 /*
  * One that must survive: what was committed is on the disk (synchronous=FULL),
  * and the file is never set aside nor replaced by memory.  A failure has its

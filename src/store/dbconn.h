@@ -26,6 +26,7 @@ struct db {
 	size_t statements_len;
 	bool bad;	/* to be replaced at the next unlock */
 	bool in_memory; /* as things stand now */
+	bool late;	/* because there was no room */
 	bool unclean;
 	unsigned replaced; /* how often in this run */
 	uint64_t generation;

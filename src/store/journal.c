@@ -5,9 +5,11 @@
  *   open --(damaged, foreign, other version, cannot be written)--> refuses
  *     |
  *     +--(damage, a sync that failed, or the file was taken away)--> refuses
+ *   no room to open it --there is--> open; what an earlier run left pending
+ *            waits for the next one
  *
- * Nothing leads back but another mount.  SQLite goes on writing to a file that
- * was deleted, so after each commit it is looked whether the names in the
+ * Nothing else leads back but another mount.  SQLite goes on writing to a file
+ * that was deleted, so after each commit it is looked whether the names in the
  * directory still lead to what was written.
  */
 #include "store/journal.h"
@@ -124,7 +126,8 @@ static int next_id(struct db *db, const char *sql, int64_t *ret)
 	return r;
 }
 
-static int open_db(struct journal *j, const char **ret_why)
+/* *ret is the caller's to close, also after a failure. */
+static int open_file(struct journal *j, struct db **ret, const char **ret_why)
 {
 	autofree char *path = str_printf("%s/%s", j->s->dir, JOURNAL_FILE);
 	struct db_kept k = {
@@ -135,15 +138,15 @@ static int open_db(struct journal *j, const char **ret_why)
 		return -ENOMEM;
 	r = make_file(j->s, ret_why);
 	if (r == 0)
-		r = db_open_kept(&k, &j->db, ret_why);
+		r = db_open_kept(&k, ret, ret_why);
 	if (r < 0)
 		return r;
 	*ret_why = "is damaged";
-	autodb(j->db);
-	r = next_id(j->db, "SELECT coalesce(max(id), 0) FROM image",
+	autodb(*ret);
+	r = next_id(*ret, "SELECT coalesce(max(id), 0) FROM image",
 		    &j->next_image);
 	if (r == 0)
-		r = next_id(j->db, "SELECT coalesce(max(id), 0) FROM session",
+		r = next_id(*ret, "SELECT coalesce(max(id), 0) FROM session",
 			    &j->next_session);
 	if (r < 0)
 		return r;
@@ -158,15 +161,28 @@ static int open_db(struct journal *j, const char **ret_why)
 	return 0;
 }
 
+static int open_db(struct journal *j, const char **ret_why)
+{
+	struct db *db = NULL;
+	int r = open_file(j, &db, ret_why);
+
+	if (r < 0)
+		db_close(db);
+	else
+		j->db = db;
+	return r;
+}
+
 int journal_open(struct store *s, struct journal **ret)
 {
 	const char *why = "cannot be opened";
 	struct journal *j = calloc(1, sizeof(*j));
-	int r = -ENODEV;
+	int r = s->was_full ? -ENOSPC : -ENODEV;
 
 	if (!j)
 		return -ENOMEM;
 	j->s = s;
+	pthread_mutex_init(&j->opening, NULL);
 	if (s->dirfd >= 0)
 		r = open_db(j, &why);
 	/* Memory may come back, and a refusal would stay. */
@@ -175,12 +191,12 @@ int journal_open(struct store *s, struct journal **ret)
 		return r;
 	}
 	if (r < 0) {
-		db_close(steal(&j->db));
+		j->full = r == -ENOSPC || (r == -EIO && !storedir_has_room(s));
 		j->why = s->dirfd < 0 ? strdup("the cache has no disk")
 				      : str_printf("%s/%s: %s", s->dir,
 						   JOURNAL_FILE, why);
 		if (!j->why) {
-			free(j);
+			journal_close(j);
 			return -ENOMEM;
 		}
 		log_warning("nothing can be written: %s", j->why);
@@ -194,14 +210,29 @@ void journal_close(struct journal *j)
 	if (!j)
 		return;
 	db_close(j->db);
+	pthread_mutex_destroy(&j->opening);
 	free(j->why);
 	free(j);
 }
 
+/* It was full when the mount began. */
+static void open_late(struct journal *j)
+{
+	const char *ignored;
+
+	autolock(&j->opening);
+	if (!j->db && j->s->dirfd >= 0 && storedir_has_room(j->s) &&
+	    open_db(j, &ignored) == 0)
+		log_warning("there is room again: files can be written");
+}
+
 int journal_check(struct journal *j, const char **ret_why)
 {
-	const char *why = j->why;
+	const char *why;
 
+	if (!j->db && j->full)
+		open_late(j);
+	why = j->db ? NULL : j->why;
 	if (j->db) {
 		autodb(j->db);
 		if (db_is_bad(j->db))
@@ -211,7 +242,9 @@ int journal_check(struct journal *j, const char **ret_why)
 	}
 	if (why && ret_why)
 		*ret_why = why;
-	return why ? -EROFS : 0;
+	if (!why)
+		return 0;
+	return j->full ? -ENOSPC : -EROFS;
 }
 
 int journal_begin(struct journal *j)

@@ -7,7 +7,8 @@
  * synchronous=FULL: whoever got 0 may rely on it after a power cut.
  * Unlike the cache's database it is never set aside: one that is damaged, of
  * another version or on a disk that cannot be written makes the mount refuse to
- * write (-EROFS) and is left as it is.  Any thread.
+ * write (-EROFS) and is left as it is.  On a disk that is full a call fails
+ * with -ENOSPC, and the next one may not.  Any thread.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -21,8 +22,8 @@ struct journal;
  * -ENOMEM.  The store must outlive it. */
 int journal_open(struct store *s, struct journal **ret);
 void journal_close(struct journal *j);
-/* 0, or -EROFS: nothing can be written; *ret_why (may be NULL) lives as long as
- * the journal. */
+/* 0, or nothing can be written: -EROFS, or -ENOSPC if its disk was full when it
+ * was to be opened; *ret_why (may be NULL) lives as long as the journal. */
 int journal_check(struct journal *j, const char **ret_why);
 
 /* --- pending images --- */

@@ -13,8 +13,10 @@
 
 struct journal {
 	struct store *s;
-	struct db *db; /* NULL: refuses */
-	char *why;     /* of a refusal */
+	struct db *_Atomic db; /* NULL: refuses; set once */
+	pthread_mutex_t opening;
+	char *why; /* of a refusal */
+	bool full; /* which is, that its disk was */
 	/* What SQLite holds open, and where its names must still lead to. */
 	struct journal_file {
 		dev_t dev;

@@ -38,7 +38,8 @@ struct store {
 	struct db *db;
 	int dirfd; /* -1: in memory; replaced in place by dup3 */
 	int lockfd;
-	pid_t pid; /* that opened it */
+	pid_t pid;     /* that opened it */
+	bool was_full; /* so that dirfd is -1 */
 
 	pthread_mutex_t staging, saving, maintenance, opening, lock;
 
@@ -127,6 +128,11 @@ void storedir_note_pid(struct store *s);
 void storedir_revive(struct store *s);
 /* Removes files no row knows of, e.g. written just before a crash. */
 void storedir_sweep(struct store *s);
+/* Enough to open a database; also if nobody can tell. */
+bool storedir_has_room(struct store *s);
+/* Removes blobs, whichever, until a database can be opened; false: it has room
+ * as it is. */
+bool storedir_make_room(struct store *s);
 /* 0 unless statvfs fails. */
 int storedir_free(struct store *s, uint64_t *ret_bytes);
 

@@ -82,15 +82,33 @@ static bool is_fatal(int r)
 	       r == -ENOMEM || r == -EINVAL || r == -ENAMETOOLONG;
 }
 
+/* On a disk that is full what is cached makes room: the database knows which
+ * of it was used last, but cannot be asked. */
+static int open_db(struct store *s)
+{
+	autofree char *path = str_printf("%s/meta.db", s->dir);
+	int r = path ? db_open(path, &s->db) : -ENOMEM;
+
+	if (r == 0 || r == -ENOMEM || !storedir_make_room(s))
+		return r;
+	r = db_open(path, &s->db);
+	return r == -ENOSPC || r == -EIO ? db_open_later(path, &s->db) : r;
+}
+
+static void open_late(struct store *s)
+{
+	if (s->dirfd >= 0 && db_is_late(s->db) && storedir_has_room(s) &&
+	    db_reopen(s->db) == 0 && !db_is_late(s->db))
+		log_warning("cache %s: there is room again", s->dir);
+}
+
 static int open_dir(struct store *s, const char *dir, int *ret_pid)
 {
-	autofree char *path = NULL, *why = NULL;
+	autofree char *why = NULL;
 	int r = storedir_open(s, dir, &why, ret_pid);
 
-	if (r == 0) {
-		path = str_printf("%s/meta.db", s->dir);
-		r = path ? db_open(path, &s->db) : -ENOMEM;
-	}
+	if (r == 0)
+		r = open_db(s);
 	if (r == -EBUSY)
 		log_error("cache %s is used by another process", dir);
 	else if (r < 0 && is_fatal(r))
@@ -99,6 +117,7 @@ static int open_dir(struct store *s, const char *dir, int *ret_pid)
 		return r;
 	log_warning("cache %s cannot be used: %s; going on in memory", dir,
 		    strerror(-r));
+	s->was_full = r == -ENOSPC;
 	storedir_close(s);
 	return 0;
 }
@@ -160,6 +179,7 @@ int store_maintain(struct store *s)
 	autolock(&s->saving);
 	pthread_mutex_lock(&s->maintenance);
 	storedir_revive(s);
+	open_late(s);
 	pthread_mutex_unlock(&s->maintenance);
 	check_generation(s);
 	r = save_all(s);
@@ -287,6 +307,13 @@ bool store_has_disk(struct store *s)
 
 	return s->dirfd >= 0 && storedir_free(s, &free_bytes) == 0 &&
 	       free_bytes > s->min_free_bytes;
+}
+
+int store_writable(struct store *s)
+{
+	if (s->dirfd >= 0)
+		return 0;
+	return s->was_full ? -ENOSPC : -EROFS;
 }
 
 uint64_t store_room(struct store *s)

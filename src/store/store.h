@@ -57,6 +57,10 @@ int store_prune(struct store *s, uint64_t *ret_bytes);
 
 /* Blob data goes to a disk with room left (else to a small ring in memory). */
 bool store_has_disk(struct store *s);
+/* 0, or why nothing can be written there.  One that is full now can: what is
+ * cached makes room for it, and a write is told if that is not enough.
+ * -EROFS; -ENOSPC: it was so full that it could not be opened. */
+int store_writable(struct store *s);
 /* Bytes of blob data that it can hold as things stand: what its size and the
  * disk allow; 0 without a disk. */
 uint64_t store_room(struct store *s);

@@ -27,6 +27,8 @@
 /* More blocks than chunks by this much: left over from a crash. */
 #define SLACK_BYTES ((uint64_t)1 << 20)
 #define NEVER_MS UINT64_MAX
+/* What the databases write before they are open, and somewhat more. */
+#define OPEN_ROOM_BYTES ((uint64_t)1 << 20)
 
 static void auto_closedir(DIR **d)
 {
@@ -200,6 +202,42 @@ static int open_dir(int dirfd, const char *name, DIR **ret)
 	}
 	*ret = d;
 	return 0;
+}
+
+bool storedir_has_room(struct store *s)
+{
+	uint64_t free_bytes = 0;
+
+	return storedir_free(s, &free_bytes) < 0 ||
+	       free_bytes >= OPEN_ROOM_BYTES;
+}
+
+static void remove_blobs(struct store *s, const char *alg, const char *path)
+{
+	autodir *dir = NULL;
+	struct dirent *e;
+	struct digest d;
+
+	if (open_dir(s->dirfd, path, &dir) < 0)
+		return;
+	while (!storedir_has_room(s) && (e = readdir(dir)))
+		if (digest_parse_parts(alg, e->d_name, &d) == 0)
+			blobfile_remove(s, &d);
+}
+
+bool storedir_make_room(struct store *s)
+{
+	char path[32];
+
+	if (storedir_has_room(s))
+		return false;
+	for (unsigned int x = 0; x < 512 && !storedir_has_room(s); x++) {
+		const char *alg = x < 256 ? "sha256" : "sha512";
+
+		snprintf(path, sizeof(path), "blobs/%s/%02x", alg, x & 0xff);
+		remove_blobs(s, alg, path);
+	}
+	return true;
 }
 
 static bool is_open(struct store *s, const struct digest *d)

@@ -202,6 +202,64 @@ def test_small_disk(limited, work, small_disk):
     assert shutil.disk_usage(small_disk).used <= 16 * MIB and used > 0
 
 
+def fill(folder):
+    """Others leave nothing of the disk."""
+    with open(folder / "others", "ab", buffering=0) as f:
+        for size in (1 << 16, 512):
+            while True:
+                try:
+                    f.write(bytes(size))
+                except OSError:
+                    break
+
+
+def test_full_disk(limited, work, small_disk):
+    """Writing says ENOSPC, not EROFS, and goes on as soon as there is room."""
+    m = limited(["env"], cache_dir=small_disk / "cache", cache_min_free="1M")
+    turns = iter(range(100, 200))
+
+    def put():
+        data = random.Random(next(turns)).randbytes(1000)
+        name = sha256(data)
+        (work.folder / "small").write_bytes(data)
+        done = run("cp", work.folder / "small", m / f"b/_blobs/{name}", check=False)
+        assert (done.returncode == 0) == has_blob(work.emu, "b", name), done.stderr
+        assert done.returncode == 0 or os.strerror(errno.ENOSPC) in done.stderr
+        return done.returncode == 0
+
+    data = random.Random(1).randbytes(24 * MIB)
+    digest = work.emu.add_blob("a", data)
+    assert read_file(m / f"a/_blobs/{digest}") == data
+    assert put(), "what is cached makes room"
+    fill(small_disk)
+    assert not put()
+    (small_disk / "others").unlink()
+    assert put()
+    # What is cached makes room for the next mount, too, if only it can.
+    m.expect_exit = None
+    m.restart()
+    assert read_file(m / f"a/_blobs/{digest}") == data
+    m.unmount()
+    fill(small_disk)
+    m.start()
+    assert put() or not list(small_disk.glob("cache/blobs/*/*/*"))
+    (small_disk / "others").unlink()
+    wait_until(put, 10, "room")
+    assert read_file(m / f"a/_blobs/{digest}") == data
+    m.unmount()
+    shutil.rmtree(small_disk / "cache")
+    fill(small_disk)
+    m.start()
+    assert not put()
+    assert read_file(m / f"a/_blobs/{digest}") == data
+    (small_disk / "others").unlink()
+    wait_until(put, 10, "room")
+    assert read_file(m / f"a/_blobs/{digest}") == data
+    m.restart()
+    assert put() and read_file(m / f"a/_blobs/{digest}") == data
+    m.expect_exit = None
+
+
 # -- by control groups --------------------------------------------------------------------
 
 class Group:
