@@ -6,8 +6,12 @@
  *
  *   linked --published--> unlinked: found in the image; its writers go on, and
  *            what they commit is linked again
- *   linked --removed, or another was renamed to its name--> removed: what its
- *            writers commit goes nowhere
+ *   linked --removed, or another was renamed to its name-->
+ *            of a name that a close commits, the same: each writer has bytes of
+ *            its own, and a close that is 0 says that the registry has them;
+ *            of others removed: what its writers commit goes nowhere
+ *   linked --the draft was discarded--> removed: a close that should commit
+ *            fails
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -37,9 +41,19 @@ struct draft_entry *draft_entry_find(struct draft *d, const char *path)
 	return map_find(d->entries, path);
 }
 
+static bool is_committed_by_close(const struct draft_entry *e)
+{
+	struct digest ignored;
+	enum draft_name name;
+
+	return S_ISREG(e->type) &&
+	       draft_name_parse(e->path, &name, &ignored) == 0 &&
+	       draft_name_commits(name);
+}
+
 void draft_entry_unlink(struct draft *d, struct draft_entry *e, bool removed)
 {
-	e->removed |= removed;
+	e->removed |= removed && !is_committed_by_close(e);
 	if (!e->linked)
 		return;
 	e->linked = false;
@@ -53,8 +67,10 @@ void draft_clear(struct draft *d)
 	struct draft_entry *e = NULL;
 	size_t pos = 0;
 
-	while (d->entries && (e = map_next(d->entries, &pos, NULL)))
+	while (d->entries && (e = map_next(d->entries, &pos, NULL))) {
+		e->removed = true;
 		draft_entry_unlink(d, e, true);
+	}
 }
 
 bool draft_is_beneath(const char *path, const char *dir)
@@ -226,6 +242,10 @@ int draft_entry_commit(struct draft *d, struct draft_entry *e,
 	int r;
 
 	pthread_mutex_lock(&d->lock);
+	if (out->only_new && e->committed) {
+		pthread_mutex_unlock(&d->lock);
+		return 0;
+	}
 	r = entry_relink(d, e);
 	old = r == 0 ? e->feed : NULL;
 	if (r == 0) {

@@ -94,6 +94,12 @@ int draft_name_parse(const char *path, enum draft_name *ret,
 	return 0;
 }
 
+bool draft_name_commits(enum draft_name name)
+{
+	return name == DRAFT_NAME_BLOB || name == DRAFT_NAME_INDEX ||
+	       name == DRAFT_NAME_MANIFEST;
+}
+
 bool draft_name_is_directory(const char *path)
 {
 	const char *last = strrchr(path, '/');

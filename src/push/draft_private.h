@@ -24,6 +24,8 @@ enum draft_name {
 /* -EINVAL, -ENAMETOOLONG.  *ret_digest of a blob only. */
 int draft_name_parse(const char *path, enum draft_name *ret,
 		     struct digest *ret_digest);
+/* Is a file of this name published, or uploaded, when it is closed? */
+bool draft_name_commits(enum draft_name name);
 /* May there be a directory of this name? */
 bool draft_name_is_directory(const char *path);
 void draft_name_blob(const struct digest *d, char out[160]);
@@ -37,7 +39,8 @@ struct draft_entry {
 	unsigned refs; /* the draft's, and one of each writer */
 	char *path;
 	bool linked;  /* found under its path */
-	bool removed; /* by somebody: what is written goes nowhere */
+	bool removed; /* by somebody: what is written goes nowhere, or (what
+		       * would be published) cannot be closed */
 	bool busy;    /* being renamed */
 	bool committed;
 	bool confirmed;	   /* a blob that the registry has */
@@ -101,7 +104,8 @@ struct draft_entry *draft_entry_find(struct draft *d, const char *path);
 int draft_entry_add(struct draft *d, const char *path, mode_t type,
 		    struct draft_entry **ret);
 void draft_entry_put(struct draft *d, struct draft_entry *e);
-/* Out of the tree; `removed`: for its writers too. */
+/* Out of the tree; `removed`: for its writers too, if the name means nothing
+ * outside the draft.  Others have bytes of their own, and close them. */
 void draft_entry_unlink(struct draft *d, struct draft_entry *e, bool removed);
 /* What somebody may find there is replaced. */
 int draft_entry_move(struct draft *d, struct draft_entry *e, const char *to);
@@ -117,6 +121,7 @@ struct draft_outcome {
 	struct feed *feed; /* to be kept, or NULL */
 	uint64_t size_bytes;
 	bool confirmed, document;
+	bool only_new; /* what others have committed by now stays */
 };
 /* The lock is not held.  Puts it where it can be found. */
 int draft_entry_commit(struct draft *d, struct draft_entry *e,

@@ -22,12 +22,6 @@ struct change {
 	bool link;	      /* `from` stays */
 };
 
-static bool commits(enum draft_name name)
-{
-	return name == DRAFT_NAME_BLOB || name == DRAFT_NAME_INDEX ||
-	       name == DRAFT_NAME_MANIFEST;
-}
-
 static int parse_names(struct change *c)
 {
 	struct digest ignored;
@@ -251,7 +245,8 @@ static int begin_change(struct change *c, struct draft_entry **ret_e,
 		return r;
 	if (S_ISDIR(e->type))
 		return move_directory(c, e);
-	if (commits(c->to_name) && S_ISREG(e->type) && e->committed) {
+	if (draft_name_commits(c->to_name) && S_ISREG(e->type) &&
+	    e->committed) {
 		e->busy = true;
 		e->refs++;
 		*ret_e = e;

@@ -111,11 +111,32 @@ static int writer_alloc(struct outbox *o, struct repo *repo, pid_t tid,
 	return 0;
 }
 
-/* The empty blob is there once it was named: no write will tell. */
+/* Files of the writer's own, and those that mean nothing, may be empty. */
+static bool may_be_empty(struct writer *w)
+{
+	struct digest ignored;
+	enum draft_name name = writer_name(w, &ignored);
+
+	return name == DRAFT_NAME_OWN || name == DRAFT_NAME_MARKER ||
+	       name == DRAFT_NAME_VIEW;
+}
+
+static bool had_bytes(struct writer *w)
+{
+	if (!w->draft)
+		return false;
+	autolock(&w->draft->lock);
+	return w->entry->committed;
+}
+
+/* The empty blob is there once it was named, and what is emptied was changed:
+ * no write will tell. */
 static void expect_nothing(struct writer *w)
 {
 	struct digest name, nothing;
 
+	if (had_bytes(w) && may_be_empty(w))
+		writer_set_dirty(w);
 	if (writer_name(w, &name) != DRAFT_NAME_BLOB)
 		return;
 	digest_of(name.alg, "", 0, &nothing);
@@ -355,16 +376,6 @@ int writer_sync(struct writer *w, struct wait *wait)
 	r = w->state == WRITER_DIRTY ? commit(w, wait) : writer_check_state(w);
 	writer_leave(w);
 	return r;
-}
-
-/* Files of the writer's own, and those that mean nothing, may be empty. */
-static bool may_be_empty(struct writer *w)
-{
-	struct digest ignored;
-	enum draft_name name = writer_name(w, &ignored);
-
-	return name == DRAFT_NAME_OWN || name == DRAFT_NAME_MARKER ||
-	       name == DRAFT_NAME_VIEW;
 }
 
 static bool creator_is_dying(const struct writer *w)

@@ -139,7 +139,9 @@ static int commit_root(struct writer *w, enum draft_name name,
 
 static int commit_own(struct writer *w, struct wait *wait)
 {
-	struct draft_outcome out = {0};
+	/* One that was made and not written is told of by its RELEASE, which
+	 * may come when somebody has opened it again, and written it. */
+	struct draft_outcome out = {.only_new = w->state == WRITER_CLEAN};
 	int r;
 
 	/* One that was opened under a blob's name. */
@@ -164,14 +166,24 @@ static bool is_removed(struct writer *w)
 	return w->entry->removed;
 }
 
+/* Nobody is told that something was published that never was. */
+static int commit_removed(struct writer *w, enum draft_name name)
+{
+	if (!draft_name_commits(name))
+		return 0;
+	writer_report(w, -ENOENT,
+		      "not written: its directory was removed meanwhile");
+	return -ENOENT;
+}
+
 int writer_commit(struct writer *w, struct wait *wait)
 {
 	struct digest digest;
 	enum draft_name name;
 
-	if (is_removed(w))
-		return 0;
 	name = writer_name(w, &digest);
+	if (is_removed(w))
+		return commit_removed(w, name);
 	switch (name) {
 	case DRAFT_NAME_BLOB:
 		return commit_blob(w, &digest, wait);

@@ -4,6 +4,7 @@
 RFS_FSX_OPS sets how many operations, RFS_FSX_SEED which ones."""
 import os
 import random
+import subprocess
 import time
 
 import pytest
@@ -97,3 +98,23 @@ def test_a_wrong_byte_is_found(start):
     with pytest.raises(Wrong, match=r"seed 3, after .*wrong from byte") as e:
         fsx.run(2000)
     assert "pread" in str(e.value)
+
+
+def test_a_late_release(mount, emu):
+    """Who made a file and wrote nothing ends after others have written it: what he
+    made is not put over theirs."""
+    m = mount(emu)
+    path = m / "t/_tags/new/.tmp"
+    os.makedirs(path.parent)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=[fd]) as keeper:
+        os.close(fd)
+        os.truncate(path, 3000)
+        keeper.stdin.close()            # it has that open file to the end
+    m.status("status")
+    for _ in range(2):
+        with open(path, "r+b", buffering=0) as f:
+            assert f.write(b"x" * 10) == 10
+            assert os.pread(f.fileno(), 4000, 0) == b"x" * 10 + bytes(2990)
+    os.unlink(path)
+    os.rmdir(path.parent)

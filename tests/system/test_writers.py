@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from emupush import has_blob
+from emupush import get, has_blob
 from pushing import check_image, errors, pending, spool_bytes
 from tools import errno_of, need, run, sha256, sha256sum, timed, wait_until
 
@@ -174,6 +174,80 @@ def test_two_writers(registry, mount, images, tmp_path):
         image = images.single if images.single.digest in text else images.multi
         check_image(registry, "w/two", str(n), image, tmp_path)
     assert pending(m) == []
+
+
+def opened(path, data):
+    """A file that is written and not closed yet."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    os.write(fd, data)
+    return fd
+
+
+def test_removed_by_another(emulator, mount, images):
+    """Who fails and removes the file takes nothing from who is still writing it:
+    a close that is 0 has published."""
+    emu = emulator("distribution")
+    images.single.fill(emu, "w/two", "1")
+    images.multi.fill(emu, "w/two", "2")
+    m = mount(emu, retries=1)
+    tag = m / "w/two/_tags/new"
+    os.mkdir(tag)
+    first, second = (opened(tag / "index.json", (i.folder / "index.json").read_bytes())
+                     for i in (images.single, images.multi))
+    emu.fault(path="/manifests/", method="PUT", status=403, count=1000)
+    assert errno_of(os.close, second) == "EACCES"
+    emu.clear_faults()
+    os.unlink(tag / "index.json")
+    os.close(first)
+    assert get(emu, "/v2/w/two/manifests/new") == \
+        get(emu, f"/v2/w/two/manifests/{images.single.digest}")
+    assert images.single.digest in (tag / "index.json").read_text()
+    assert pending(m) == []
+
+
+def test_blob_removed_by_another(registry, mount):
+    """So it is with a blob, and what one incomplete image replaces."""
+    m = mount(registry)
+    tag = m / "w/two/_tags/b"
+    os.makedirs(tag / "blobs/sha256")
+    data = os.urandom(MIB)
+    path = tag / f"blobs/sha256/{sha256(data)[7:]}"
+    fd = opened(path, data)
+    os.unlink(path)
+    os.close(fd)
+    assert there(registry, "w/two", sha256(data))
+
+
+def test_replaced_by_another(emulator, mount, images):
+    """What is renamed to its place and is pending does not end it, either."""
+    emu = emulator("distribution")
+    images.single.fill(emu, "w/two", "1")
+    m = mount(emu)
+    tag = m / "w/two/_tags/new"
+    os.mkdir(tag)
+    fd = opened(tag / "index.json", (images.single.folder / "index.json").read_bytes())
+    write(tag / ".index", (images.multi.folder / "index.json").read_bytes())
+    os.rename(tag / ".index", tag / "index.json")
+    assert len(pending(m)) == 1
+    os.unlink(tag / "index.json")
+    assert pending(m) == []
+    os.close(fd)
+    assert get(emu, "/v2/w/two/manifests/new") == \
+        get(emu, f"/v2/w/two/manifests/{images.single.digest}")
+
+
+def test_directory_removed_by_another(emulator, mount, images):
+    """With its directory goes what is being written there; and that is told."""
+    emu = emulator("distribution")
+    images.single.fill(emu, "w/two", "1")
+    m = mount(emu)
+    tag = m / "w/two/_tags/new"
+    os.mkdir(tag)
+    fd = opened(tag / "index.json", (images.single.folder / "index.json").read_bytes())
+    os.rmdir(tag)
+    assert errno_of(os.close, fd) == "ENOENT"
+    assert "directory was removed" in errors(m)
+    assert emu.log(path="/manifests/new", method="PUT") == []
 
 
 def test_modes_and_times(registry, mount, images):

@@ -34,6 +34,7 @@ enum op {
 	EXITED,	 /* process */
 	BARRIER, /* fsync of the directory */
 	STAT,
+	BYTES,	  /* how many a file has */
 	TAG,	  /* is the tag the image? */
 	SIBLINGS, /* how often the others were begun ahead */
 };
@@ -270,6 +271,9 @@ static int script_step(struct script *s, const struct step *st)
 		return draft_sync(s->d, &w);
 	case STAT:
 		return draft_stat(s->d, a, &stat);
+	case BYTES:
+		assert_int_equal(draft_stat(s->d, a, &stat), 0);
+		return (int)stat.size_bytes;
 	case TAG:
 		if (st->arg[0])
 			digest_format(&contents[content_at(st->arg[0])].digest,
