@@ -83,8 +83,13 @@ static ssize_t io_writev(int fd, struct iovec *iov, int count, void *userdata)
 static ssize_t io_read(int fd, void *buf, size_t len, void *userdata)
 {
 	struct fs *fs = userdata;
+	ssize_t n = receive(&fs->receiver, fd, buf, len);
+	int e = errno;
 
-	return receive(&fs->receiver, fd, buf, len);
+	if (n < 0 && e == ENODEV)
+		stop_unmounted();
+	errno = e;
+	return n;
 }
 
 static const struct fuse_custom_io session_io = {

@@ -3,11 +3,13 @@
  * A signal handler can do next to nothing, and the session's thread sits in
  * libfuse: so the handler only counts, and a thread of our own does the rest.
  *
- *   running --signal--> draining --idle, time is up, signal--> stopped
+ *   running --signal, unmounted--> draining
+ *   draining --idle, time is up, a second signal--> stopped
  *
  * libfuse's loop looks at its exit flag when a signal interrupts it: that is
- * how the end of draining reaches it.  A loop that ended because it was
- * unmounted is told like a signal.
+ * how the end of draining reaches it.  When it is unmounted it ends by itself,
+ * but not before its threads, and those may wait for a registry: what the
+ * kernel reads ahead belongs to nobody, and the unmount does not wait for it.
  */
 #include "fs/stop.h"
 
@@ -30,7 +32,8 @@ static const int stop_signals[] = {SIGTERM, SIGINT, SIGHUP};
 static struct {
 	sem_t told;
 	pthread_t session, thread;
-	atomic_bool over;
+	atomic_uint signals;
+	atomic_bool unmounted, over;
 } stop;
 
 static void on_signal(int sig)
@@ -38,11 +41,12 @@ static void on_signal(int sig)
 	int saved = errno;
 
 	(void)sig;
+	atomic_fetch_add(&stop.signals, 1);
 	sem_post(&stop.told);
 	errno = saved;
 }
 
-/* Sleeps for a moment; true: told again. */
+/* Sleeps for a moment; true: a second signal came. */
 static bool told_again(void)
 {
 	struct timespec until;
@@ -53,8 +57,8 @@ static bool told_again(void)
 	until.tv_nsec %= 1000000000L;
 	while (sem_timedwait(&stop.told, &until) < 0)
 		if (errno != EINTR)
-			return false;
-	return true;
+			break;
+	return atomic_load(&stop.signals) > 1;
 }
 
 static void drain(struct outbox *o)
@@ -112,6 +116,8 @@ int stop_begin(struct fs *fs)
 	int r;
 
 	stop.session = pthread_self();
+	atomic_store(&stop.signals, 0);
+	atomic_store(&stop.unmounted, false);
 	atomic_store(&stop.over, false);
 	if (sem_init(&stop.told, 0, 0) < 0)
 		return -errno;
@@ -123,6 +129,12 @@ int stop_begin(struct fs *fs)
 	}
 	signals_take();
 	return 0;
+}
+
+void stop_unmounted(void)
+{
+	if (!atomic_exchange(&stop.unmounted, true))
+		sem_post(&stop.told);
 }
 
 void stop_end(void)

@@ -134,6 +134,30 @@ def test_signal_while_waiting(mount, emu, images):
     assert not mounting.is_mounted(m.point)
 
 
+def waiting(m):
+    """Requests of the kernel that wait for a registry."""
+    line = next(n for n in m.status("status").splitlines() if n.startswith("waiting:"))
+    return int(line.split()[1])
+
+
+def test_unmounted_while_reading_ahead(mount, emu):
+    """What the kernel reads for somebody who was killed: nobody waits for that."""
+    digest = emu.add_blob("a", os.urandom(8 << 20))
+    m = mount(emu, timeout=20)
+    emu.fault(path="/blobs/", method="GET", count=0,
+              stall={"at": 0, "seconds": 600})
+    reader = subprocess.Popen(["cat", m / f"a/_blobs/{digest}"],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: waiting(m) > 0, what="a read that waits")
+    finally:
+        reader.kill()
+        reader.wait(10)
+    began = time.monotonic()
+    m.unmount()
+    assert time.monotonic() - began < 5
+
+
 def test_busy(mount, emu, images):
     m = mount(filled(emu, images))
     fd = os.open(m / "a/_tags/1.4/index.json", os.O_RDONLY)
