@@ -159,33 +159,51 @@ static struct listing *listing_shared(struct repo *r)
 	return l->ended == 0 || l->ended == -ENODATA ? listing_ref(l) : NULL;
 }
 
-int listing_open_tags(struct repo *r, struct listing **ret)
+/* A new one, to be shared from now on.  -EAGAIN: a tag was changed while it
+ * was begun, and it may not know of that. */
+static int listing_begin(struct repo *r, uint64_t epoch, struct listing **ret)
 {
 	struct listing *shared, *made = NULL, *old = NULL;
 	int e;
 
-	pthread_mutex_lock(&r->lock);
-	shared = listing_shared(r);
-	pthread_mutex_unlock(&r->lock);
-	if (shared) {
-		*ret = shared;
-		return 0;
-	}
 	e = listing_new(r, &made);
 	if (e < 0)
 		return e;
 	pthread_mutex_lock(&r->lock);
 	shared = listing_shared(r);
-	if (!shared) {
+	if (!shared && r->tag_epoch != epoch) {
+		e = -EAGAIN;
+	} else if (!shared) {
 		old = r->tags;
 		r->tags = listing_ref(made);
 	}
 	pthread_mutex_unlock(&r->lock);
 	listing_unref(old);
-	if (shared) /* somebody else was faster */
+	if (e < 0 || shared) /* somebody else was faster */
 		listing_unref(made);
-	*ret = shared ? shared : made;
-	return 0;
+	if (e == 0)
+		*ret = shared ? shared : made;
+	return e;
+}
+
+int listing_open_tags(struct repo *r, struct listing **ret)
+{
+	struct listing *shared;
+	uint64_t epoch;
+	int e;
+
+	do {
+		pthread_mutex_lock(&r->lock);
+		shared = listing_shared(r);
+		epoch = r->tag_epoch;
+		pthread_mutex_unlock(&r->lock);
+		if (shared) {
+			*ret = shared;
+			return 0;
+		}
+		e = listing_begin(r, epoch, ret);
+	} while (e == -EAGAIN);
+	return e;
 }
 
 /* The registry has told all that it knows. */

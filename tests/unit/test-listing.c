@@ -2,6 +2,8 @@
 #include "content/listing.h"
 
 #include "content-fixture.h"
+#include "content/known.h"
+#include "util/clock.h"
 
 #define PAGE 5
 
@@ -299,6 +301,54 @@ static void test_offline(void **state)
 	assert_int_equal(pages(), 0);
 }
 
+static void *open_main(void *arg)
+{
+	struct listing *l;
+
+	(void)arg;
+	pthread_barrier_wait(&together);
+	assert_int_equal(listing_open_tags(f->repo, &l), 0);
+	listing_unref(l);
+	return NULL;
+}
+
+/* What is shared was begun after all that was changed before it is asked for,
+ * though another began one while that changed. */
+static void test_changed_meanwhile(void **state)
+{
+	struct tag_row row = {.size_bytes = 2, .mediatype = "a/b"};
+	char identity[17], name[16];
+	const char *got;
+	pthread_t thread;
+	struct listing *l;
+
+	assert_int_equal(repo_identity(f->repo, identity), 0);
+	digest_of(HASH_SHA256, "x", 1, &row.digest);
+	row.wall = clock_wall();
+	for (unsigned i = 0; i < 300; i++) {
+		snprintf(name, sizeof(name), "t%03u", i);
+		assert_int_equal(tag_put(f->store, f->c.s.host, REPO, identity,
+					 name, &row),
+				 0);
+	}
+	f->options.offline = true;
+	pthread_barrier_init(&together, NULL, 2);
+	for (unsigned i = 0; i < 200; i++) {
+		snprintf(name, sizeof(name), "t%03u", i);
+		pthread_create(&thread, NULL, open_main, NULL);
+		pthread_barrier_wait(&together);
+		usleep(i % 10 * 20);
+		learn_no_tag(f->repo, name);
+		pthread_join(thread, NULL);
+		assert_int_equal(listing_open_tags(f->repo, &l), 0);
+		for (size_t j = 0; at(l, j, &got) == 0; j++)
+			assert_string_not_equal(got, name);
+		listing_unref(l);
+		learn_no_tag(f->repo, "none");
+	}
+	pthread_barrier_destroy(&together);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -313,6 +363,7 @@ int main(void)
 		T(test_together),
 		T(test_impatient),
 		T(test_offline),
+		T(test_changed_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
