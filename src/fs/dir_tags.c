@@ -73,9 +73,9 @@ static uint64_t unborn_ms(unsigned tag_ttl_s)
 	return (uint64_t)(s * 1000);
 }
 
-int dir_tags_find(struct node *dir, const char *name, struct repo *repo,
-		  const char *tag, const char *up, struct node *known,
-		  struct wait *w, struct node **ret, double *ttl_s)
+static int find_tag(struct node *dir, const char *name, struct repo *repo,
+		    const char *tag, const char *up, struct node *known,
+		    struct wait *w, struct node **ret, double *ttl_s)
 {
 	struct dir_image_spec spec = {.repo = repo, .tag = tag, .up = up};
 	unsigned tag_ttl_s = node_options(dir)->tag_ttl_s;
@@ -114,6 +114,28 @@ int dir_tags_find(struct node *dir, const char *name, struct repo *repo,
 		if (r == 0)
 			*ttl_s = 0;
 	}
+	return r;
+}
+
+/* What is being written here will mean something else soon, and at once: the
+ * kernel may act upon an answer later than upon the news that came after it. */
+static bool is_being_written(struct node *dir, struct repo *repo,
+			     const char *tag)
+{
+	autoptr(draft) d = NULL;
+
+	return overlay_find(dir, repo, tag, &d) == 0;
+}
+
+int dir_tags_find(struct node *dir, const char *name, struct repo *repo,
+		  const char *tag, const char *up, struct node *known,
+		  struct wait *w, struct node **ret, double *ttl_s)
+{
+	int r;
+
+	r = find_tag(dir, name, repo, tag, up, known, w, ret, ttl_s);
+	if (r == 0 && *ttl_s > 0 && is_being_written(dir, repo, tag))
+		*ttl_s = 0;
 	return r;
 }
 

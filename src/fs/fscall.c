@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fs/handle.h"
+#include "fs/news.h"
 #include "push/writer.h"
 #include "util/auto.h"
 #include "util/metric.h"
@@ -23,6 +24,7 @@ bool call_begin(struct call *c, fuse_req_t req, fuse_ino_t id)
 	c->req = req;
 	c->name = NULL;
 	c->fs = fuse_req_userdata(req);
+	c->news = news_state(c->fs->news);
 	metric_add(METRIC_FUSE_REQUESTS, 1);
 	c->node = inode_get(c->fs->inodes, id);
 	if (!c->node) {
@@ -46,6 +48,7 @@ void call_move(struct call *from, struct call *to)
 	to->fs = from->fs;
 	to->node = from->node;
 	to->name = NULL;
+	to->news = from->news;
 	wait_init(&to->wait, wait_left_ms(&from->wait), from->wait.tid);
 	/* libfuse tells at once what has come meanwhile. */
 	fuse_req_interrupt_func(to->req, call_interrupted, &to->wait);
@@ -210,7 +213,7 @@ int call_enter(struct call *c, struct node *n, struct node **ret,
 void call_reply_entry(struct call *c, const struct fuse_entry_param *e)
 {
 	call_uninterrupt(c);
-	if (fuse_reply_entry(c->req, e) < 0 && e->ino)
+	if (news_reply_entry(c->fs->news, c->news, c->req, e) < 0 && e->ino)
 		inode_forget(c->fs->inodes, e->ino, 1);
 	call_end(c);
 }

@@ -12,6 +12,7 @@ struct call {
 	struct fs *fs;
 	struct node *node;
 	const char *name; /* of the child that is looked up; or NULL */
+	uint64_t news;	  /* their state when it began */
 	struct wait wait;
 };
 

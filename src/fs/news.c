@@ -4,9 +4,15 @@
  * it while it waits for the answer to a mkdir, rename, symlink, unlink or rmdir
  * in there: who answers such a call leaves its news to a thread of our own.
  * All others tell the kernel themselves, so that it knows before they reply.
+ *
+ * A look-up that was answered from what was true before, and whose answer comes
+ * after the notice, would be believed again: the state of the news is counted
+ * up before a notice, and whoever began under another says that his answer is
+ * not to be kept.
  */
 #include "fs/news.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +31,8 @@ typedef VEC(struct notice) notices;
 
 struct news {
 	struct fs *fs;
+	pthread_rwlock_t replying; /* held to count up; to reply: shared */
+	_Atomic uint64_t state;
 	pthread_mutex_t lock;
 	pthread_cond_t woken;
 	struct list_node places; /* protected by lock, like all below */
@@ -115,12 +123,41 @@ static bool is_in(const struct news_place *p, const char *host,
 	       strcmp(repo_name(p->repo), repository) == 0;
 }
 
+uint64_t news_state(struct news *news)
+{
+	return news ? atomic_load(&news->state) : 0;
+}
+
+int news_reply_entry(struct news *news, uint64_t began, fuse_req_t req,
+		     const struct fuse_entry_param *e)
+{
+	struct fuse_entry_param mine = *e;
+	int r;
+
+	if (!news)
+		return fuse_reply_entry(req, e);
+	pthread_rwlock_rdlock(&news->replying);
+	if (atomic_load(&news->state) != began)
+		mine.entry_timeout = 0;
+	r = fuse_reply_entry(req, &mine);
+	pthread_rwlock_unlock(&news->replying);
+	return r;
+}
+
+static void count_up(struct news *news)
+{
+	pthread_rwlock_wrlock(&news->replying);
+	atomic_fetch_add(&news->state, 1);
+	pthread_rwlock_unlock(&news->replying);
+}
+
 static void on_changed(void *arg, const char *host, const char *repository,
 		       const char *name)
 {
 	struct news *news = arg;
 	notices now = {0};
 
+	count_up(news);
 	{
 		autolock(&news->lock);
 		if (news->stopping)
@@ -140,6 +177,18 @@ static void on_changed(void *arg, const char *host, const char *repository,
 
 /* --- life --- */
 
+/* Those who reply come without end; who counts up must not wait for that. */
+static void replying_init(pthread_rwlock_t *lock)
+{
+	pthread_rwlockattr_t attr;
+
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(
+		&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(lock, &attr);
+	pthread_rwlockattr_destroy(&attr);
+}
+
 int news_new(struct fs *fs, struct news **ret)
 {
 	struct outbox_listener l = {.changed = on_changed};
@@ -149,6 +198,7 @@ int news_new(struct fs *fs, struct news **ret)
 	if (!news)
 		return -ENOMEM;
 	news->fs = fs;
+	replying_init(&news->replying);
 	pthread_mutex_init(&news->lock, NULL);
 	pthread_cond_init(&news->woken, NULL);
 	list_init(&news->places);
@@ -211,5 +261,6 @@ void news_free(struct news *news)
 		outbox_listen(news->fs->outbox, &none);
 	pthread_cond_destroy(&news->woken);
 	pthread_mutex_destroy(&news->lock);
+	pthread_rwlock_destroy(&news->replying);
 	free(news);
 }

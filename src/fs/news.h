@@ -5,6 +5,8 @@
  * now, because of what was written here.  What the kernel remembers of such
  * names is made to expire at once.  Directories that show one enlist.
  */
+#include <fuse3/fuse_lowlevel.h>
+
 #include "fs/node.h"
 
 struct content;
@@ -26,6 +28,12 @@ struct news_place {
 struct news;
 /* Listens to the outbox. */
 int news_new(struct fs *fs, struct news **ret);
+/* Which news there were; to be asked before a look-up begins. */
+uint64_t news_state(struct news *news);
+/* Replies to a look-up that began in that state: none of it is to be kept if
+ * there were news since. */
+int news_reply_entry(struct news *news, uint64_t began, fuse_req_t req,
+		     const struct fuse_entry_param *e);
 void news_enlist(struct node *n, struct news_place *p);
 void news_delist(struct node *n, struct news_place *p);
 void news_stop(struct news *news); /* no more of it reaches the kernel */
