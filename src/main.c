@@ -306,6 +306,8 @@ int main(int argc, char **argv)
 		print_help();
 	else if (m.options.version)
 		puts("registryfs " PACKAGE_VERSION);
+	else if (options_check_place(&m.options) < 0)
+		status = STATUS_USAGE;
 	else {
 		log_set_level(m.options.log_level);
 		status = run_mount(&m);

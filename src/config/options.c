@@ -253,19 +253,6 @@ static int set_source(const char *text, struct options *o)
 	return r;
 }
 
-/* Whoever mounts there by mistake has no system left to unmount with. */
-static bool is_of_the_system(const char *path)
-{
-	static const char *const all[] = {
-		"/",	 "/bin",  "/boot", "/dev",  "/etc", "/lib", "/lib64",
-		"/proc", "/root", "/run",  "/sbin", "/sys", "/usr", "/var"};
-
-	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
-		if (strcmp(path, all[i]) == 0)
-			return true;
-	return false;
-}
-
 static int set_places(const struct commandline *c, struct options *o)
 {
 	const char *last;
@@ -281,9 +268,6 @@ static int set_places(const struct commandline *c, struct options *o)
 	r = mountpoint_absolute(last, &o->mountpoint);
 	if (r < 0 && r != -ENOMEM)
 		return complain("MOUNTPOINT '%s': %s", last, strerror(-r));
-	if (r == 0 && is_of_the_system(o->mountpoint))
-		return complain("MOUNTPOINT '%s': the system itself is there",
-				o->mountpoint);
 	return r;
 }
 
@@ -408,5 +392,20 @@ int options_cache_dir(const struct options *o, char **ret)
 	if (!dir)
 		return -ENOMEM;
 	*ret = dir;
+	return 0;
+}
+
+/* Whoever mounts there by mistake has no system left to unmount with. */
+int options_check_place(const struct options *o)
+{
+	static const char *const system[] = {
+		"/",	 "/bin",  "/boot", "/dev",  "/etc", "/lib", "/lib64",
+		"/proc", "/root", "/run",  "/sbin", "/sys", "/usr", "/var"};
+
+	for (size_t i = 0; i < sizeof(system) / sizeof(*system); i++)
+		if (strcmp(o->mountpoint, system[i]) == 0)
+			return complain("MOUNTPOINT '%s': the system itself is "
+					"there",
+					o->mountpoint);
 	return 0;
 }

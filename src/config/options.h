@@ -75,6 +75,8 @@ void options_times(const struct options *o, struct option_times *ret);
  * and line, or the word).  `ret` must be zeroed by options_done in any case.
  */
 int options_parse(int argc, char **argv, struct options *ret);
+/* May it be mounted there?  Else -EINVAL, likewise. */
+int options_check_place(const struct options *o);
 void options_done(struct options *o);
 int options_print_help(void); /* on stdout */
 /*
