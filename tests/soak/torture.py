@@ -157,14 +157,8 @@ def own_allocator(program):
 
 
 def plain_program():
-    """One whose allocations can be made to fail: the program, $REGISTRYFS_PLAIN, or
-    what contrib/test.sh built beside it; None."""
-    given = mounting.program()
-    beside = Path(given).resolve().parent.parent / "gcc/registryfs"
-    for path in (given, os.environ.get("REGISTRYFS_PLAIN"), beside):
-        if path and os.access(path, os.X_OK) and not own_allocator(path):
-            return str(path)
-    return None
+    """One whose allocations can be made to fail, or None."""
+    return mounting.program_that(lambda path: not own_allocator(path))
 
 
 def allocations(world, part, seed, limit=None):

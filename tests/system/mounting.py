@@ -30,10 +30,21 @@ def program():
     return absent("no registryfs program (set REGISTRYFS)")
 
 
-def sanitized():
+def sanitized(path=None):
     """True if the program carries a sanitizer: slower, and much larger."""
-    data = Path(program()).read_bytes()
+    data = Path(path or program()).read_bytes()
     return b"__asan_init" in data or b"__tsan_init" in data
+
+
+def program_that(fits):
+    """The program, $REGISTRYFS_PLAIN, or what contrib/test.sh built beside it: the
+    first that fits; None."""
+    given = program()
+    beside = Path(given).resolve().parent.parent / "gcc/registryfs"
+    for path in (given, os.environ.get("REGISTRYFS_PLAIN"), beside):
+        if path and os.access(path, os.X_OK) and fits(path):
+            return str(path)
+    return None
 
 
 def check_fuse():
