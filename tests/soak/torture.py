@@ -5,13 +5,11 @@ A run without a failure tells all places that are reached and how often.  Then
 each run has one fail, once or from then on; afterwards the cause goes away, and
 the same mount must do everything again.  The next mount of its cache, too.
 """
-import os
 import random
 import signal
 import subprocess
 from collections import namedtuple
 from functools import partial
-from pathlib import Path
 
 from control import Control, Place, functions, offsets, symbols
 from world import Died, Finding, Judge, mounting, settled
