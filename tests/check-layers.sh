@@ -7,12 +7,18 @@ cd "${1:-$(dirname "$0")/..}/src"
 
 # Folder: the folders it may include, besides itself.
 layers='util: | oci: util | config: util oci | http: util | layer: util |
-	registry: util oci config http | store: util oci |
-	content: util oci config http registry store layer |
-	push: util oci config registry store content |
+	registry/wire: util oci config http |
+	registry/login: util oci config http registry/wire |
+	registry: util oci config http registry/wire registry/login |
+	registry/out: util oci config http registry/wire registry/login registry |
+	store: util oci |
+	content: util oci config http registry registry/out store layer |
+	push: util oci config registry registry/out store content |
 	fs: util oci config content push |
-	cli: util oci config http registry store layer content fs |
-	main: util oci config http registry store layer content push fs cli'
+	cli: util oci config http registry registry/wire registry/login
+		registry/out store layer content fs |
+	main: util oci config http registry registry/wire store layer content push
+		fs cli'
 # Start of an outside header: the folder that may include it.
 homes='fuse: fs | sqlite3: store | curl/: http | zlib: layer | zstd: layer |
 	isa-l: layer | igzip_lib: layer | openssl/: util | jansson: util'
@@ -35,8 +41,9 @@ function bad(what) {
 }
 BEGIN { table(layers, allowed); table(homes, home) }
 FNR == 1 {
-	n = split(FILENAME, path, "/")
-	folder = n > 2 ? path[2] : "main"
+	folder = substr(FILENAME, 3)
+	if (!sub("/[^/]*$", "", folder))
+		folder = "main"
 	if (!(folder in allowed))
 		bad("no such folder in the table of layers")
 }
@@ -44,7 +51,7 @@ FNR == 1 {
 /"/ {
 	split($0, quoted, "\"")
 	target = quoted[2]
-	if (!sub("/.*", "", target))
+	if (!sub("/[^/]*$", "", target))
 		bad("include it as \"folder/file.h\"")
 	else if (target != folder && !index(allowed[folder], " " target " "))
 		bad(folder " must not include " target)

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "push/outbox_private.h"
-#include "registry/push.h"
+#include "registry/out/push.h"
 #include "util/log.h"
 #include "util/vec.h"
 

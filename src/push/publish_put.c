@@ -16,7 +16,7 @@
 #include "push/outbox_private.h"
 #include "push/pending_private.h"
 #include "push/turn.h"
-#include "registry/put.h"
+#include "registry/out/put.h"
 #include "util/auto.h"
 #include "util/clock.h"
 

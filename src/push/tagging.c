@@ -19,7 +19,7 @@
 #include "push/pending_private.h"
 #include "push/publish_private.h"
 #include "push/turn.h"
-#include "registry/put.h"
+#include "registry/out/put.h"
 
 AUTOPTR_DEFINE(doc, doc_unref)
 

@@ -12,7 +12,7 @@
 #include "content/known.h"
 #include "push/relay.h"
 #include "push/sending.h"
-#include "registry/push.h"
+#include "registry/out/push.h"
 #include "util/clock.h"
 
 /* How often a file may change behind our back before we give it up. */

@@ -7,7 +7,7 @@
 #include <strings.h>
 
 #include "registry/call_state.h"
-#include "registry/fault_table.h"
+#include "registry/wire/fault_table.h"
 #include "util/log.h"
 #include "util/metric.h"
 

@@ -24,7 +24,7 @@
 
 #include "registry/call_state.h"
 #include "registry/ecr.h"
-#include "registry/fault_table.h"
+#include "registry/wire/fault_table.h"
 #include "util/auto.h"
 
 #define DRAIN_MAX 65536 /* of an answer nobody reads, to keep a connection */

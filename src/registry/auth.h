@@ -9,9 +9,9 @@
 #include <stdbool.h>
 
 #include "config/dockerauth.h"
-#include "registry/exchange.h"
 #include "registry/host.h"
-#include "registry/lines.h"
+#include "registry/wire/exchange.h"
+#include "registry/wire/lines.h"
 
 struct auth {
 	struct registry *r;

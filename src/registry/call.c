@@ -14,7 +14,7 @@
 #include "config/endpoint.h"
 #include "http/retry.h"
 #include "registry/call_state.h"
-#include "registry/fault_table.h"
+#include "registry/wire/fault_table.h"
 #include "util/auto.h"
 #include "util/clock.h"
 #include "util/log.h"

@@ -8,8 +8,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "registry/exchange.h"
 #include "registry/registry.h"
+#include "registry/wire/exchange.h"
 
 struct call_spec {
 	const char *method;   /* GET HEAD POST PUT PATCH DELETE */

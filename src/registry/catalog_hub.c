@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "registry/host.h"
-#include "registry/token.h"
+#include "registry/login/token.h"
 #include "registry/vendor.h"
 #include "util/auto.h"
 #include "util/clock.h"

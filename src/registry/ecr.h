@@ -12,9 +12,9 @@
 #include <stdint.h>
 
 #include "config/awscred.h"
-#include "registry/ecr_host.h"
-#include "registry/exchange.h"
+#include "registry/login/ecr_host.h"
 #include "registry/registry.h"
+#include "registry/wire/exchange.h"
 
 struct json;
 struct map;

@@ -11,9 +11,9 @@
 
 #include "registry/call.h"
 #include "registry/ecr.h"
-#include "registry/ecr_sign.h"
-#include "registry/fault_table.h"
 #include "registry/host.h"
+#include "registry/login/ecr_sign.h"
+#include "registry/wire/fault_table.h"
 #include "util/auto.h"
 #include "util/clock.h"
 #include "util/json.h"

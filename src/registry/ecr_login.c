@@ -11,9 +11,9 @@
 
 #include "config/authentry.h"
 #include "registry/ecr.h"
-#include "registry/fault_table.h"
 #include "registry/host.h"
 #include "registry/login.h"
+#include "registry/wire/fault_table.h"
 #include "util/auto.h"
 #include "util/clock.h"
 #include "util/encode.h"

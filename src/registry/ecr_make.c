@@ -17,8 +17,8 @@
 #include <string.h>
 
 #include "registry/ecr.h"
-#include "registry/fault_table.h"
 #include "registry/host.h"
+#include "registry/wire/fault_table.h"
 #include "util/auto.h"
 #include "util/clock.h"
 #include "util/json.h"

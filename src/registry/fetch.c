@@ -12,10 +12,10 @@
 #include <strings.h>
 
 #include "registry/call.h"
-#include "registry/fault_table.h"
 #include "registry/host.h"
 #include "registry/mirror.h"
 #include "registry/object.h"
+#include "registry/wire/fault_table.h"
 #include "util/auto.h"
 #include "util/json.h"
 #include "util/log.h"

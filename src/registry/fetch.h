@@ -7,7 +7,7 @@
  * right length) but whose digest is the caller's to check.  Redirects,
  * authentication, retries and resumption happen inside, and so does asking
  * mirrors first (mirror.h).
- * 404 is -ENOENT; other errors as in registry/fault.h.
+ * 404 is -ENOENT; other errors as in registry/wire/fault.h.
  */
 #include <stdbool.h>
 #include <stdint.h>

@@ -10,13 +10,13 @@
 #include <stdint.h>
 
 #include "http/header.h"
-#include "registry/door.h"
-#include "registry/exchange.h"
 #include "registry/login.h"
+#include "registry/login/token.h"
 #include "registry/push_form.h"
-#include "registry/redirect.h"
 #include "registry/registry.h"
-#include "registry/token.h"
+#include "registry/wire/door.h"
+#include "registry/wire/exchange.h"
+#include "registry/wire/redirect.h"
 
 #define REGISTRY_REFUSED_MS 60000 /* a refused credential is not sent again */
 #define REGISTRY_REFRESH_MS 5000  /* nor looked up again, if refused */

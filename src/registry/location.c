@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "http/url.h"
-#include "registry/redirect.h"
-#include "registry/token.h"
+#include "registry/login/token.h"
+#include "registry/wire/redirect.h"
 #include "util/auto.h"
 #include "util/str.h"
 

@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 #include "config/credential.h"
-#include "registry/exchange.h"
 #include "registry/registry.h"
+#include "registry/wire/exchange.h"
 
 struct login_row {
 	const char *name;	  /* for people: "the AWS environment" */

@@ -8,9 +8,9 @@
 #include <string.h>
 
 #include "config/endpoint.h"
-#include "registry/fault_table.h"
 #include "registry/host.h"
 #include "registry/mirror.h"
+#include "registry/wire/fault_table.h"
 #include "util/auto.h"
 #include "util/clock.h"
 #include "util/encode.h"

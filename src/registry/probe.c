@@ -14,11 +14,11 @@
 #include "oci/mediatype.h"
 #include "registry/call.h"
 #include "registry/catalog.h"
-#include "registry/fault_table.h"
 #include "registry/host.h"
 #include "registry/mirror.h"
 #include "registry/object.h"
 #include "registry/probe_call.h"
+#include "registry/wire/fault_table.h"
 #include "util/auto.h"
 #include "util/clock.h"
 

@@ -13,8 +13,8 @@
 #include <string.h>
 
 #include "http/url.h"
-#include "registry/fault_table.h"
 #include "registry/host.h"
+#include "registry/wire/fault_table.h"
 #include "util/auto.h"
 #include "util/clock.h"
 

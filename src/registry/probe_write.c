@@ -9,12 +9,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "registry/fault_table.h"
 #include "registry/host.h"
 #include "registry/location.h"
 #include "registry/object.h"
 #include "registry/probe_call.h"
 #include "registry/push_form.h"
+#include "registry/wire/fault_table.h"
 #include "util/auto.h"
 
 #define ANSWER_MAX ((uint64_t)1 << 20)

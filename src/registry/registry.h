@@ -17,7 +17,7 @@
 #include "config/hosts.h"
 #include "config/options.h"
 #include "http/http.h"
-#include "registry/fault.h"
+#include "registry/wire/fault.h"
 #include "util/str.h"
 #include "util/wait.h"
 

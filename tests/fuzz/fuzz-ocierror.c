@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "registry/fault_table.h"
+#include "registry/wire/fault_table.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "registry/splice.h"
+#include "registry/out/splice.h"
 #include "util/json.h"
 
 #define MAX_BYTES (1 << 20)

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "registry/redirect.h"
-#include "registry/token.h"
+#include "registry/login/token.h"
+#include "registry/wire/redirect.h"
 #include "util/str.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -30,7 +30,7 @@
 #include "push/turn.h"
 #include "push/upload.h"
 #include "registry/fetch.h"
-#include "registry/put.h"
+#include "registry/out/put.h"
 #include "util/log.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(*(a)))

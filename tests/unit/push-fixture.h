@@ -2,7 +2,7 @@
 #pragma once
 /* A registry that takes uploads as it is told to, a source of bytes that
  * remembers what was asked of it, and a push between the two. */
-#include "registry/push.h"
+#include "registry/out/push.h"
 
 #include "push-server.h"
 

@@ -9,7 +9,7 @@
 
 #include "oci/mediatype.h"
 #include "registry/host.h"
-#include "registry/put.h"
+#include "registry/out/put.h"
 
 #define BODY "{\"schemaVersion\":2,\"layers\":[]}"
 #define TAG "/v2/a/b/manifests/1.0"

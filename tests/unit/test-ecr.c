@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "registry/ecr.h"
-#include "registry/ecr_sign.h"
+#include "registry/login/ecr_sign.h"
 #include "util/auto.h"
 #include "util/json.h"
 

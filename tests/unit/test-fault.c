@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "registry/fault.h"
+#include "registry/wire/fault.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "registry/fault_table.h"
+#include "registry/wire/fault_table.h"
 #include "util/log.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(*(a)))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "registry/push.h"
+#include "registry/out/push.h"
 
 #include "push-fixture.h"
 

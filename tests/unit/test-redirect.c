@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "registry/redirect.h"
+#include "registry/wire/redirect.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

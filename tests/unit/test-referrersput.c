@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "registry/put.h"
+#include "registry/out/put.h"
 
 #include "scripted.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "registry/splice.h"
+#include "registry/out/splice.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "registry/token.h"
+#include "registry/login/token.h"
 
 #include "scripted.h"
 
