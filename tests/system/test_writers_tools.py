@@ -79,7 +79,9 @@ def test_tool(emulator, mount, tmp_path, name):
     emu.fault(method="POST|PATCH|PUT", path="/blobs/", count=0, status=403, body=DENIED)
 
     done = write(line, tmp_path, target)
-    assert (done.returncode != 0) == (name in LOOK), done.stderr
+    # Who does not look at close may have been told by a write, if it was late.
+    assert done.returncode != 0 if name in LOOK else \
+        done.returncode == 0 or "writ" in done.stderr, done.stderr
     assert (tmp_path / "data").exists()
     wait_until(lambda: "not for you" in errors(m), 5, "a line about it")
     assert "EACCES" in errors(m) and digest in errors(m)
