@@ -114,8 +114,9 @@ def main():
                 continue
             print("\n".join(lines_of(row)), flush=True)
             kept.append(row)
-    if options.json:
-        Path(options.json).write_text(json.dumps([vars(row) for row in kept], indent=1))
+            if options.json:        # after each: a run takes long
+                Path(options.json).write_text(
+                    json.dumps([vars(row) for row in kept], indent=1))
     if options.svg:
         Path(options.svg).write_text(plot.svg(kept))
     return failed

@@ -168,9 +168,12 @@ def cat_never_seen(rig):
         row.peer("curl \\| igzip -dc \\| tar x that file",
                  shell("curl -sf $URL | igzip -dc | tar xOf - $N", URL=which.url,
                        N=name))
-        pulled = peers.podman_pull(rig, registry.address, f"{REPO}:{which.tag}")
-        if pulled is not None:
-            row.peer("podman pull", pulled)
+        for peer, pull in (("podman pull", peers.podman_pull),
+                           ("containerd: ctr images pull", peers.containerd_pull),
+                           ("skopeo copy, umoci unpack", peers.umoci_unpack)):
+            seconds = pull(rig, registry.address, f"{REPO}:{which.tag}")
+            if seconds is not None:
+                row.peer(peer, seconds)
         with rig.mount(registry.address) as m:
             since = registry.mark()
             row.ours.append(shell("cat $F", F=str(

@@ -91,3 +91,52 @@ def podman_pull(rig, address, image):
                      "$A/$I", D=str(folder), A=address, I=image, HOME=str(folder))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def containerd(folder):
+    """A containerd of our own; how to call its ctr."""
+    socket = folder / "s"
+    (folder / "c.toml").write_text(
+        'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri", '
+        '"io.containerd.internal.v1.opt"]\n')
+    process = subprocess.Popen(
+        ["containerd", "--config", folder / "c.toml", "--root", folder / "root",
+         "--state", folder / "state", "--address", socket],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    ctr = ["ctr", "--address", str(socket)]
+    try:
+        wait_until(lambda: subprocess.run([*ctr, "version"], capture_output=True,
+                                          check=False).returncode == 0,
+                   20, "containerd answers")
+        yield " ".join(ctr)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def containerd_pull(rig, address, image):
+    """Seconds of a pull, unpacking included, by an empty containerd; or None."""
+    if not shutil.which("containerd") or not shutil.which("ctr"):
+        return None
+    folder = Path(tempfile.mkdtemp(dir=rig.folder, prefix="ctr-"))
+    try:
+        with containerd(folder) as ctr:
+            return shell(f"{ctr} images pull --plain-http $A/$I >/dev/null", A=address,
+                         I=image)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def umoci_unpack(rig, address, image):
+    """Seconds of skopeo copy to disk and umoci unpack; or None."""
+    if not shutil.which("skopeo") or not shutil.which("umoci"):
+        return None
+    folder = Path(tempfile.mkdtemp(dir=rig.folder, prefix="umoci-"))
+    try:
+        return shell("skopeo copy -q --insecure-policy --src-tls-verify=false "
+                     "docker://$A/$I oci:$D/layout:x && "
+                     "umoci raw unpack --image $D/layout:x $D/root >/dev/null 2>&1",
+                     A=address, I=image, D=str(folder))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
