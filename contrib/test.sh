@@ -47,6 +47,7 @@ do_configure() {
 do_lint() {
 	cd "$top"
 	shellcheck -x contrib/*.sh tests/*.sh tests/fuzz/*.sh tests/soak/*.sh .ci/run
+	python3 tests/bench/table.py --check
 	mandoc -T lint -W warning man/*
 	groff -mdoc -Tutf8 -ww -z man/*
 	systemd-analyze verify contrib/*.service 2>&1 | tee "$build/verify"
