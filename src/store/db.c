@@ -336,7 +336,7 @@ int db_new(const char *path, struct db **ret)
 	return 0;
 }
 
-int db_open(const char *path, struct db **ret)
+static int open_cache(const char *path, bool late, struct db **ret)
 {
 	struct db *db;
 	int r = db_new(path, &db);
@@ -345,7 +345,8 @@ int db_open(const char *path, struct db **ret)
 		return r;
 	db->title = "cache database";
 	db->schema = &schema_cache;
-	r = path ? connect_file(db) : connect_memory(db);
+	db->late = late;
+	r = path && !late ? connect_file(db) : connect_memory(db);
 	if (r < 0) {
 		db_close(db);
 		return r == -EBADMSG ? -EIO : r;
@@ -354,23 +355,14 @@ int db_open(const char *path, struct db **ret)
 	return 0;
 }
 
+int db_open(const char *path, struct db **ret)
+{
+	return open_cache(path, false, ret);
+}
+
 int db_open_later(const char *path, struct db **ret)
 {
-	struct db *db;
-	int r = db_new(path, &db);
-
-	if (r < 0)
-		return r;
-	db->title = "cache database";
-	db->schema = &schema_cache;
-	db->late = true;
-	r = connect_memory(db);
-	if (r < 0) {
-		db_close(db);
-		return r;
-	}
-	*ret = db;
-	return 0;
+	return open_cache(path, true, ret);
 }
 
 bool db_is_late(struct db *db)
