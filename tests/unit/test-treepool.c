@@ -16,7 +16,7 @@ struct held {
 
 static const char *key_of(unsigned n)
 {
-	static char key[32];
+	static _Thread_local char key[32];
 
 	snprintf(key, sizeof(key), "layer-%u", n);
 	return key;
