@@ -197,16 +197,28 @@ void learn_referrers(struct repo *r, const struct digest *subject)
 
 /* --- questions --- */
 
+static bool is_granted(struct repo *r, const struct digest *d,
+		       struct grant_row *ret)
+{
+	char identity[17];
+
+	return repo_identity(r, identity) == 0 &&
+	       grant_has(r->content->store, r->host, r->name, identity, d, ret);
+}
+
+bool known_manifest(struct repo *r, const struct digest *d)
+{
+	struct grant_row row;
+
+	return is_granted(r, d, &row) && row.kind == GRANT_MANIFEST;
+}
+
 bool known_blob(struct repo *r, const struct digest *d,
 		uint64_t *ret_size_bytes)
 {
 	struct grant_row row;
-	char identity[17];
 
-	if (repo_identity(r, identity) < 0 ||
-	    !grant_has(r->content->store, r->host, r->name, identity, d,
-		       &row) ||
-	    row.kind == GRANT_MANIFEST)
+	if (!is_granted(r, d, &row) || row.kind == GRANT_MANIFEST)
 		return false;
 	if (ret_size_bytes)
 		*ret_size_bytes = row.size_bytes;

@@ -28,6 +28,8 @@ void learn_referrers(struct repo *r, const struct digest *subject);
 /* Has the registry granted this blob in this repository?  Never asks. */
 bool known_blob(struct repo *r, const struct digest *d,
 		uint64_t *ret_size_bytes);
+/* Likewise a manifest. */
+bool known_manifest(struct repo *r, const struct digest *d);
 /* Another repository of the same registry that is known to hold it and may be
  * named in a mount; -ENOENT.  To be freed. */
 int known_holder(struct repo *r, const struct digest *d, char **ret);

@@ -26,9 +26,6 @@
 #define DRAFTS_MAX 4096
 /* What was left unfinished is kept so long for whoever comes back to it. */
 #define DRAFT_IDLE_MS ((int64_t)24 * 3600 * 1000)
-/* Blobs beside a published image that no manifest names: there is nothing to
- * come back to, but cp -a sets their times after the close. */
-#define DRAFT_REST_MS ((int64_t)60 * 1000)
 #define SWEEP_MAX 16 /* in one go */
 
 struct drafts {
@@ -167,7 +164,8 @@ void draft_unref(struct draft *d)
 		draft_free(d);
 }
 
-/* Has it only what the registry shows or will show anyway? */
+/* Has it only what the registry shows or will show anyway?  There is nothing to
+ * come back to then, but cp -a sets times after the close. */
 static bool draft_is_rest(struct draft *d)
 {
 	const struct draft_entry *e;
@@ -181,7 +179,7 @@ static bool draft_is_rest(struct draft *d)
 
 		(void)draft_name_parse(e->path, &name, &ignored);
 		if (name == DRAFT_NAME_OWN || name == DRAFT_NAME_INDEX ||
-		    e->document)
+		    (e->document && !e->held))
 			return false;
 	}
 	return true;

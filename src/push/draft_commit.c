@@ -102,10 +102,12 @@ int draft_commit_blob(const struct draft_blob *b, struct upload **u,
 		if (r < 0)
 			return r;
 	}
-	*ret = (struct draft_outcome){.feed = document ? b->feed : NULL,
-				      .size_bytes = feed_size(b->feed),
-				      .confirmed = !document,
-				      .document = document};
+	*ret = (struct draft_outcome){
+		.feed = document ? b->feed : NULL,
+		.size_bytes = feed_size(b->feed),
+		.confirmed = !document,
+		.document = document,
+		.held = document && known_manifest(b->repo, b->digest)};
 	return 0;
 }
 
@@ -259,7 +261,10 @@ static int publish_root(struct draft_image *c, struct wait *w,
 	/* Those of this name were written earlier. */
 	pending_forget(c->d->o, c->d->repo, c->d->name);
 	*ret = DRAFT_ROOT_PUBLISHED;
-	return draft_image_leave(c, true);
+	r = draft_image_leave(c, true);
+	if (r == 0)
+		draft_image_forget(c);
+	return r;
 }
 
 static int report_large(const struct draft_image *c)

@@ -253,7 +253,9 @@ int draft_entry_commit(struct draft *d, struct draft_entry *e,
 		e->size_bytes = out->size_bytes;
 		e->confirmed = out->confirmed;
 		e->document = out->document;
+		e->held = out->held;
 		e->committed = true;
+		e->committed_ms = clock_ms();
 		clock_gettime(CLOCK_REALTIME, &e->mtime);
 		d->used_ms = clock_ms();
 	}

@@ -29,3 +29,5 @@ int draft_image_closure(struct draft_image *i, struct wait *w,
 /* It was published.  `index`: and nothing that was written to index.json later
  * is waiting. */
 int draft_image_leave(struct draft_image *i, bool index);
+/* By him who has published it: manifests of tries that have failed. */
+void draft_image_forget(struct draft_image *i);

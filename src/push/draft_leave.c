@@ -11,6 +11,7 @@
 #include "content/doc.h"
 #include "oci/manifest.h"
 #include "push/draft_image.h"
+#include "util/clock.h"
 
 AUTOPTR_DEFINE(manifest, manifest_free)
 
@@ -193,6 +194,25 @@ int draft_image_leave(struct draft_image *c, bool index)
 		clear_published(c->d, closure, index);
 	map_free(closure, NULL);
 	return r;
+}
+
+/* A slow copy may have begun with its manifest: while anybody else writes here,
+ * or a moment ago, none is in nobody's way. */
+void draft_image_forget(struct draft_image *c)
+{
+	struct draft *d = c->d;
+	uint64_t now = clock_ms();
+	struct draft_entry *e;
+	size_t pos = 0;
+
+	autolock(&d->lock);
+	if (d->writers > 1)
+		return;
+	while ((e = map_next(d->entries, &pos, NULL))) {
+		if (e->document && !e->busy && e->writers == 0 &&
+		    (int64_t)(now - e->committed_ms) > DRAFT_REST_MS)
+			draft_entry_unlink(d, e, false);
+	}
 }
 
 /* The file that was the image, if it was none of the blobs. */

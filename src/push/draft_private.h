@@ -31,6 +31,9 @@ bool draft_name_is_directory(const char *path);
 void draft_name_blob(const struct digest *d, char out[160]);
 
 /* --- entries --- */
+/* After so long nobody comes back to what means nothing without him. */
+#define DRAFT_REST_MS ((int64_t)60 * 1000)
+
 struct draft_entry {
 	/* Constant. */
 	mode_t type;
@@ -43,8 +46,10 @@ struct draft_entry {
 		       * would be published) cannot be closed */
 	bool busy;    /* being renamed */
 	bool committed;
-	bool confirmed;	   /* a blob that the registry has */
-	bool document;	   /* a manifest among the blobs */
+	bool confirmed; /* a blob that the registry has */
+	bool document;	/* a manifest among the blobs */
+	bool held;	/* the same, and the registry has it too */
+	uint64_t committed_ms;
 	unsigned writers;  /* that may still commit */
 	struct feed *feed; /* what was committed; NULL: confirmed, or empty */
 	uint64_t size_bytes;
@@ -120,7 +125,7 @@ void draft_entry_leave(struct draft *d, struct draft_entry *e);
 struct draft_outcome {
 	struct feed *feed; /* to be kept, or NULL */
 	uint64_t size_bytes;
-	bool confirmed, document;
+	bool confirmed, document, held;
 	bool only_new; /* what others have committed by now stays */
 };
 /* The lock is not held.  Puts it where it can be found. */

@@ -165,6 +165,12 @@ bool known_blob(struct repo *r, const struct digest *d, uint64_t *ret)
 	return in_registry(d);
 }
 
+bool known_manifest(struct repo *r, const struct digest *d)
+{
+	(void)r;
+	return in_registry(d);
+}
+
 int image_find(struct image *i, const struct digest *d, struct wait *w,
 	       struct image_entry *ret)
 {
