@@ -615,7 +615,7 @@ static void test_read_back(void **state)
 	assert_memory_equal(buf, contents[i].text + 3, contents[i].len - 3);
 	assert_int_equal(writer_flush(w, 10, &wait), 0);
 	/* The registry has it, and the spool not any more. */
-	assert_int_equal(fake.feeds, 0);
+	assert_int_equal(feeds.alive, 0);
 	assert_int_equal(writer_read(w, buf, 4, 0, &patience), 4);
 	assert_memory_equal(buf, contents[i].text, 4);
 	writer_close(w);
