@@ -182,14 +182,13 @@ static int read_ca(const char *path, bool is_system, char **ret,
 		   size_t *ret_len, char *why)
 {
 	const char *reason = "cannot be read";
-	struct trustfile_id id;
 	int r;
 
 	if (is_system)
 		r = fd_read_file(AT_FDCWD, path, CA_FILE_MAX, ret, ret_len);
 	else
-		r = trustfile_read(path, CA_FILE_MAX, ret, ret_len, &id,
-				   &reason);
+		r = trustfile_read_conf(path, CA_FILE_MAX, ret, ret_len,
+					&reason);
 	return r == -ENOMEM || r >= 0 ? r : refuse(path, reason, why);
 }
 

@@ -38,8 +38,10 @@ int conffile_parse(struct conffile *f, const char *text, size_t len,
 {
 	int r = toml_parse(text, len, told, f, ret);
 
-	if (r == -EFBIG)
-		log_warning("%s: is too large, and not used", f->path);
+	if (r == -EFBIG) {
+		f->reason = "is too large";
+		log_warning("%s %s, and is not used", f->path, f->reason);
+	}
 	return r;
 }
 
@@ -47,14 +49,14 @@ int conffile_load(struct conffile *f, struct toml **ret)
 {
 	autofree char *text = NULL;
 	const char *reason = "";
-	struct trustfile_id id;
 	size_t len;
 	int r;
 
-	r = trustfile_read(f->path, TOML_BYTES_MAX, &text, &len, &id, &reason);
+	r = trustfile_read_conf(f->path, TOML_BYTES_MAX, &text, &len, &reason);
 	if (r == -ENOENT || r == -ENOMEM)
 		return r;
 	if (r < 0) {
+		f->reason = reason;
 		log_warning("%s %s, and is not used", f->path, reason);
 		return r == -EFBIG ? r : -EACCES;
 	}

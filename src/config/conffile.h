@@ -10,6 +10,7 @@
 struct conffile {
 	const char *path;
 	unsigned warnings;
+	const char *reason; /* why all of it is not used: "is too large" */
 };
 
 /* -ENOENT: there is no such file.  -EACCES, -EFBIG: it cannot be used, told. */

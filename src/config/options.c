@@ -149,13 +149,12 @@ static int apply_text(const char *path, const char *text, size_t len,
 static int apply_file(const char *path, struct options *o)
 {
 	autofree char *text = NULL;
-	struct trustfile_id id;
 	const char *reason;
 	char *copy;
 	size_t len;
 	int r;
 
-	r = trustfile_read(path, CONFIG_FILE_MAX, &text, &len, &id, &reason);
+	r = trustfile_read_conf(path, CONFIG_FILE_MAX, &text, &len, &reason);
 	if (r == -ENOENT || r == -ENOMEM)
 		return r;
 	if (r < 0)

@@ -20,14 +20,17 @@
 
 static int load_file(const char *path, struct registriesconf *c)
 {
-	struct conffile f = {.path = path};
+	struct conffile f = {.path = path, .reason = "cannot be read"};
+	autofree char *where = NULL;
 	struct toml *root;
 	int r = conffile_load(&f, &root);
 
 	if (r == -ENOMEM || r == -ENOENT)
 		return r;
-	if (r < 0)
-		return registriesconf_block_all(c, path, 0);
+	if (r < 0) {
+		where = str_printf("%s, which %s", path, f.reason);
+		return where ? registriesconf_block_all(c, where, 0) : -ENOMEM;
+	}
 	r = registriesconf_read(&f, root, c);
 	toml_free(root);
 	return r;

@@ -6,8 +6,10 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
+#include "config/privategroup.h"
 #include "util/auto.h"
 #include "util/fd.h"
 
@@ -51,13 +53,29 @@ static int refuse(int r, const char *reason, const char **ret_reason)
 	return r;
 }
 
-static int check(const struct stat *st, size_t max, const char **ret_reason)
+/* With an access control list the group's bits are a limit for everybody in
+ * it. */
+static bool others_may_write(int fd, const struct stat *st, bool is_conf)
+{
+	if (!(st->st_mode & (S_IWGRP | S_IWOTH)))
+		return false;
+	if (!is_conf || st->st_mode & S_IWOTH)
+		return true;
+	if (fgetxattr(fd, "system.posix_acl_access", NULL, 0) >= 0 ||
+	    (errno != ENODATA && errno != EOPNOTSUPP))
+		return true;
+	return !privategroup_is("/etc/passwd", "/etc/group", st->st_uid,
+				st->st_gid);
+}
+
+static int check(int fd, const struct stat *st, size_t max, bool is_conf,
+		 const char **ret_reason)
 {
 	if (!S_ISREG(st->st_mode))
 		return refuse(-EACCES, "is not a regular file", ret_reason);
 	if (st->st_uid != 0 && st->st_uid != geteuid())
 		return refuse(-EACCES, "belongs to another user", ret_reason);
-	if (st->st_mode & (S_IWGRP | S_IWOTH))
+	if (others_may_write(fd, st, is_conf))
 		return refuse(-EACCES, "is writable by others (chmod go-w)",
 			      ret_reason);
 	if (st->st_size < 0 || (size_t)st->st_size > max)
@@ -65,8 +83,9 @@ static int check(const struct stat *st, size_t max, const char **ret_reason)
 	return 0;
 }
 
-int trustfile_read(const char *path, size_t max, char **ret, size_t *ret_len,
-		   struct trustfile_id *ret_id, const char **ret_reason)
+static int read_file(const char *path, size_t max, bool is_conf, char **ret,
+		     size_t *ret_len, struct trustfile_id *ret_id,
+		     const char **ret_reason)
 {
 	autoclose int fd = -1;
 	autofree char *buf = NULL;
@@ -82,7 +101,7 @@ int trustfile_read(const char *path, size_t max, char **ret, size_t *ret_len,
 		return refuse(-errno, "cannot be opened", ret_reason);
 	if (fstat(fd, &st) < 0)
 		return refuse(-errno, "cannot be examined", ret_reason);
-	r = check(&st, max, ret_reason);
+	r = check(fd, &st, max, is_conf, ret_reason);
 	if (r < 0)
 		return r;
 	buf = malloc((size_t)st.st_size + 1);
@@ -96,4 +115,18 @@ int trustfile_read(const char *path, size_t max, char **ret, size_t *ret_len,
 	*ret_len = (size_t)n;
 	*ret_id = id_of(&st);
 	return 0;
+}
+
+int trustfile_read(const char *path, size_t max, char **ret, size_t *ret_len,
+		   struct trustfile_id *ret_id, const char **ret_reason)
+{
+	return read_file(path, max, false, ret, ret_len, ret_id, ret_reason);
+}
+
+int trustfile_read_conf(const char *path, size_t max, char **ret,
+			size_t *ret_len, const char **ret_reason)
+{
+	struct trustfile_id id;
+
+	return read_file(path, max, true, ret, ret_len, &id, ret_reason);
 }

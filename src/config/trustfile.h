@@ -28,3 +28,9 @@ int trustfile_stat(const char *path, struct trustfile_id *ret);
  */
 int trustfile_read(const char *path, size_t max, char **ret, size_t *ret_len,
 		   struct trustfile_id *ret_id, const char **ret_reason);
+/*
+ * The same for a file without secrets, which people make with their usual
+ * umask: the group may write to it if it is the owner's own.
+ */
+int trustfile_read_conf(const char *path, size_t max, char **ret,
+			size_t *ret_len, const char **ret_reason);
