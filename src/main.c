@@ -258,8 +258,9 @@ static enum status run_mount(struct mount *m)
 		/* What libfuse could not mount, it has told itself. */
 		if (r < 0 && r != -EIO)
 			log_error("%s: %s", m->options.mountpoint,
-				  strerror(-r));
-	} else {
+				  r == -EINVAL ? "not mounted (see --help)"
+					       : strerror(-r));
+	} else if (r != -EBUSY) { /* who has the cache was told */
 		log_error("cannot start: %s", strerror(-r));
 	}
 	m->broken_off = fs_broken_off(m->fs);
@@ -295,7 +296,7 @@ int main(int argc, char **argv)
 	if (command)
 		return privilege_drop(false) < 0
 			       ? STATUS_SYSTEM
-			       : command->run(argc - 1, argv + 1);
+			       : command_run(command, argc - 1, argv + 1);
 	r = options_parse(argc, argv, &m.options);
 	if (r == -ENOMEM) {
 		log_error("cannot start: %s", strerror(ENOMEM));

@@ -50,21 +50,26 @@ static void print_freed(const struct wish *w, uint64_t bytes)
 
 /* --- of a mount --- */
 
-static int prune_mount(const char *path, uint64_t *ret_bytes)
+static int prune_mount(const struct mounted *m, uint64_t *ret_bytes)
 {
-	autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
+	autoclose int fd = -1;
+	int r = mounted_control(m, &fd);
 
-	if (fd < 0)
-		return -errno;
+	if (r < 0)
+		return r;
 	return ioctl(fd, CONTROL_PRUNE, ret_bytes) < 0 ? -errno : 0;
 }
 
-static int show_file(const char *path)
+static int show_mount(const struct mounted *m, bool json)
 {
+	autofree char *path = mounted_about(m, json ? "cache.json" : "cache");
 	autofree char *text = NULL;
 	size_t len;
-	int r = fd_read_file(AT_FDCWD, path, TEXT_MAX, &text, &len);
+	int r;
 
+	if (!path)
+		return -ENOMEM;
+	r = fd_read_file(AT_FDCWD, path, TEXT_MAX, &text, &len);
 	if (r == 0)
 		fwrite(text, 1, len, stdout);
 	return r;
@@ -72,23 +77,19 @@ static int show_file(const char *path)
 
 static int of_mount(const struct wish *w)
 {
-	autofree char *beneath = NULL, *path = NULL;
+	autofree char *beneath = NULL;
+	char why[MOUNTED_WHY_MAX];
 	struct mounted m;
 	uint64_t bytes = 0;
 	int r = mounted_find(w->path, &m, &beneath);
 
+	if (r == 0) {
+		r = w->prune ? prune_mount(&m, &bytes)
+			     : show_mount(&m, w->json);
+		mounted_done(&m);
+	}
 	if (r < 0)
-		return complain(w->path, mounted_why(-r));
-	path = mounted_about(&m, w->json && !w->prune ? "cache.json" : "cache");
-	if (!path)
-		r = -ENOMEM;
-	else
-		r = w->prune ? prune_mount(path, &bytes) : show_file(path);
-	mounted_done(&m);
-	if (r < 0)
-		return complain(w->path,
-				r == -EPERM ? "only who mounted it may do that"
-					    : strerror(-r));
+		return complain(w->path, mounted_why(w->path, -r, why));
 	if (w->prune)
 		print_freed(w, bytes);
 	return 0;

@@ -30,17 +30,10 @@ struct evict {
 	bool quiet, failed;
 };
 
-static void complain(struct evict *e, const char *what, const char *why)
-{
-	fprintf(stderr, "registryfs: %s: %s\n", what, why);
-	e->failed = true;
-}
-
 /* The one of this mount, opened at its first path.  Takes m over. */
 static int target_of(struct evict *e, struct mounted *m, struct target **ret)
 {
-	autofree char *path = mounted_about(m, "cache");
-	struct target new = {.mount = *m};
+	struct target new = {.mount = *m, .fd = -1};
 	int r;
 
 	for (size_t i = 0; i < e->targets.len; i++) {
@@ -50,8 +43,7 @@ static int target_of(struct evict *e, struct mounted *m, struct target **ret)
 		mounted_done(m);
 		return 0;
 	}
-	new.fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-	r = !path ? -ENOMEM : new.fd < 0 ? -errno : 0;
+	r = mounted_control(m, &new.fd);
 	if (r == 0)
 		r = vec_push(&e->targets, new);
 	if (r < 0) {
@@ -83,18 +75,23 @@ static int hand_over(struct evict *e, const char *path)
 	return ioctl(t->fd, CONTROL_ADD, &add) < 0 ? -errno : 0;
 }
 
-static const char *why_not(int error)
+static void complain(struct evict *e, const char *path, int error)
 {
+	char buf[MOUNTED_WHY_MAX];
+	const char *why;
+
 	switch (error) {
 	case ENOENT:
-		return "nothing of it is cached";
+		why = "nothing of it is cached";
+		break;
 	case EINVAL:
-		return "names no image, layer, blob or repository";
-	case EPERM:
-		return "only who mounted it may do that";
+		why = "names no image, layer, blob or repository";
+		break;
 	default:
-		return mounted_why(error);
+		why = mounted_why(path, error, buf);
 	}
+	fprintf(stderr, "registryfs: %s: %s\n", path, why);
+	e->failed = true;
 }
 
 static void report(const struct control_result *c)
@@ -119,7 +116,7 @@ static void forget(struct evict *e, const struct target *t)
 	struct control_result c = {.flags = e->flags};
 
 	if (ioctl(t->fd, CONTROL_FORGET, &c) < 0)
-		complain(e, t->mount.top, why_not(errno));
+		complain(e, t->mount.top, errno);
 	else if (!e->quiet)
 		report(&c);
 }
@@ -166,7 +163,7 @@ static int run(int argc, char **argv)
 	for (int i = optind; i < argc; i++) {
 		r = hand_over(&e, argv[i]);
 		if (r < 0)
-			complain(&e, argv[i], why_not(-r));
+			complain(&e, argv[i], -r);
 	}
 	for (size_t i = 0; i < e.targets.len; i++)
 		forget(&e, &e.targets.v[i]);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/mounted.h"
 #include "util/auto.h"
 #include "util/fd.h"
 #include "util/str.h"
@@ -50,18 +51,19 @@ static int show_all(const char *mountpoint, bool live)
 static int run(int argc, char **argv)
 {
 	bool live = argc == 3 && strcmp(argv[1], "-w") == 0;
+	char why[MOUNTED_WHY_MAX];
 	const char *mountpoint;
 	int r;
 
-	if (argc != 2 && !live)
+	if ((argc != 2 && !live) || argv[argc - 1][0] == '-')
 		return command_usage(&cmd_status);
 	mountpoint = argv[argc - 1];
 	do {
 		r = show_all(mountpoint, live);
 		if (r < 0) {
+			r = r == -ENOENT ? -ENXIO : r;
 			fprintf(stderr, "registryfs: %s: %s\n", mountpoint,
-				r == -ENOENT ? "no registryfs is mounted here"
-					     : strerror(-r));
+				mounted_why(mountpoint, -r, why));
 			return 2;
 		}
 		if (live)

@@ -97,6 +97,7 @@ static int add_path(struct wish *w, struct mounted *m, char *path)
 static int find_mount(struct wish *w, char *path)
 {
 	autofree char *beneath = NULL;
+	char why[MOUNTED_WHY_MAX];
 	struct mounted m;
 	int r;
 
@@ -104,7 +105,8 @@ static int find_mount(struct wish *w, char *path)
 	if (r == 0)
 		r = add_path(w, &m, path);
 	if (r < 0)
-		fprintf(stderr, "registryfs: %s: %s\n", path, mounted_why(-r));
+		fprintf(stderr, "registryfs: %s: %s\n", path,
+			mounted_why(path, -r, why));
 	return r;
 }
 

@@ -19,16 +19,29 @@ const struct command *command_find(const char *name)
 	return NULL;
 }
 
+static void print_help(const struct command *c)
+{
+	printf("  registryfs %s %s\n        %s\n", c->name, c->usage, c->help);
+}
+
 void command_print_help(void)
 {
 	puts("\nSub-commands:");
 	for (size_t i = 0; i < COMMANDS; i++)
-		printf("  registryfs %s %s\n        %s\n", commands[i]->name,
-		       commands[i]->usage, commands[i]->help);
+		print_help(commands[i]);
 }
 
 int command_usage(const struct command *c)
 {
 	fprintf(stderr, "usage: registryfs %s %s\n", c->name, c->usage);
 	return 1;
+}
+
+int command_run(const struct command *c, int argc, char **argv)
+{
+	if (argc != 2 ||
+	    (strcmp(argv[1], "--help") != 0 && strcmp(argv[1], "-h") != 0))
+		return c->run(argc, argv);
+	print_help(c);
+	return 0;
 }

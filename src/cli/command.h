@@ -16,6 +16,8 @@ struct command {
 const struct command *command_find(const char *name);
 void command_print_help(void);
 int command_usage(const struct command *c); /* on stderr; returns 1 */
+/* Runs it; or, asked for help alone, says what it is for. */
+int command_run(const struct command *c, int argc, char **argv);
 
 extern const struct command cmd_cache;
 extern const struct command cmd_check;

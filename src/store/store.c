@@ -109,9 +109,8 @@ static int open_dir(struct store *s, const char *dir, int *ret_pid)
 
 	if (r == 0)
 		r = open_db(s);
-	if (r == -EBUSY)
-		log_error("cache %s is used by another process", dir);
-	else if (r < 0 && is_fatal(r))
+	/* Who holds it may be about to leave: the caller knows, and tells. */
+	if (r < 0 && r != -EBUSY && is_fatal(r))
 		log_error("cache %s: %s", dir, why ? why : strerror(-r));
 	if (r == 0 || is_fatal(r))
 		return r;

@@ -202,7 +202,7 @@ def test_cache_deleted_while_running(mount, big):
 
 
 def test_two_mounts_one_cache(mount, big):
-    """The second is told that it may not, and who is there."""
+    """The second is told that it may not, and who is there: once."""
     one = mount(big)
     assert read_file(blob(one, big)) == big.truth
     point = one.folder / "second"
@@ -212,7 +212,8 @@ def test_two_mounts_one_cache(mount, big):
     done = subprocess.Popen(words, stderr=subprocess.PIPE, env=one.env, text=True)
     try:
         assert done.wait(15) == 2
-        assert str(one.process.pid) in done.stderr.read()
+        [line] = done.stderr.read().splitlines()
+        assert f"process {one.process.pid}" in line and "cache_dir" in line
     finally:
         run("fusermount3", "-u", point, check=False)
         if done.poll() is None:

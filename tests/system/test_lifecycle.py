@@ -194,6 +194,14 @@ def test_refusals(place, env, words):
     assert not mounting.is_mounted(place)
 
 
+def test_unknown_word(place, env):
+    """What is wrong is told, and what to do; the place is not to blame."""
+    done = attempt("-o", "cachesize=1G", place, env=env)
+    assert done.returncode == 1
+    assert "cachesize=1G" in done.stderr and "see --help" in done.stderr
+    assert "Invalid argument" not in done.stderr
+
+
 def test_foreign_words_are_ignored(place, env, emu, images, tmp_path):
     """x-… and the words of mount(8) are no error."""
     filled(emu, images)
@@ -221,6 +229,18 @@ def test_help_and_version(env):
     assert done.returncode == 0 and "cache_dir" in done.stdout.replace("-", "_")
     done = attempt("--version", env=env)
     assert done.returncode == 0 and "registryfs" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["status", "check", "warm", "evict", "cache"])
+def test_help_and_usage_of_commands(env, command):
+    for word in ("--help", "-h"):
+        done = attempt(command, word, env=env)
+        assert done.returncode == 0 and done.stderr == ""
+        assert f"registryfs {command} " in done.stdout
+    done = attempt(command, "--nonsense", env=env)
+    assert done.returncode == 1 and f"registryfs {command} " in done.stderr
+    if command == "status":
+        assert attempt("status", "-w", env=env).returncode == 1
 
 
 def test_parallel_directory_operations(mount, emu, images):
