@@ -21,6 +21,7 @@
 #include "util/auto.h"
 #include "util/clock.h"
 #include "util/json.h"
+#include "util/map.h"
 
 #define UNTIMED_MS 1000
 
@@ -30,6 +31,7 @@ struct referrers_list {
 	uint64_t epoch; /* of the repository, before it was asked for */
 	struct descriptor *v;
 	size_t len;
+	struct map *index; /* of v, by digest */
 };
 
 struct image {
@@ -84,6 +86,7 @@ static void referrers_drop(struct referrers_list *l)
 		struct referrers_list *older = l->older;
 
 		referrers_free(l->v, l->len);
+		map_free(l->index, NULL);
 		free(l);
 		l = older;
 	}
@@ -434,6 +437,17 @@ static int ask_referrers(struct image *i, struct wait *w,
 	return r;
 }
 
+/* Each name of a long list is looked up. */
+static int index_referrers(struct referrers_list *l)
+{
+	int r = map_new(&l->index);
+
+	for (size_t i = 0; i < l->len && r == 0; i++)
+		r = map_putn(l->index, &l->v[i].digest, sizeof(l->v[i].digest),
+			     &l->v[i], NULL);
+	return r;
+}
+
 static int image_fetch_referrers(struct image *i, uint64_t epoch,
 				 struct wait *w)
 {
@@ -443,8 +457,10 @@ static int image_fetch_referrers(struct image *i, uint64_t epoch,
 	if (!l)
 		return -ENOMEM;
 	r = ask_referrers(i, w, l);
+	if (r == 0)
+		r = index_referrers(l);
 	if (r < 0) {
-		free(l);
+		referrers_drop(l);
 		return r;
 	}
 	l->epoch = epoch;
@@ -458,8 +474,9 @@ static int image_fetch_referrers(struct image *i, uint64_t epoch,
 	return 0;
 }
 
-int image_referrers(struct image *i, struct wait *w,
-		    const struct descriptor **ret, size_t *ret_len)
+/* Lives as long as the image. */
+static int newest_referrers(struct image *i, struct wait *w,
+			    const struct referrers_list **ret)
 {
 	uint64_t epoch = referrers_epoch(i->repo);
 	bool known;
@@ -475,7 +492,29 @@ int image_referrers(struct image *i, struct wait *w,
 			return r;
 	}
 	autolock(&i->lock);
-	*ret = i->referrers->v;
-	*ret_len = i->referrers->len;
+	*ret = i->referrers;
 	return 0;
+}
+
+int image_referrers(struct image *i, struct wait *w,
+		    const struct descriptor **ret, size_t *ret_len)
+{
+	const struct referrers_list *l;
+	int r = newest_referrers(i, w, &l);
+
+	if (r < 0)
+		return r;
+	*ret = l->v;
+	*ret_len = l->len;
+	return 0;
+}
+
+int image_find_referrer(struct image *i, const struct digest *d, struct wait *w)
+{
+	const struct referrers_list *l;
+	int r = newest_referrers(i, w, &l);
+
+	if (r < 0)
+		return r;
+	return map_findn(l->index, d, sizeof(*d)) ? 0 : -ENOENT;
 }

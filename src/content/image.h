@@ -58,3 +58,6 @@ int image_find(struct image *i, const struct digest *d, struct wait *w,
 /* Manifests that point at this image. */
 int image_referrers(struct image *i, struct wait *w,
 		    const struct descriptor **ret, size_t *ret_len);
+/* Is it one of them?  -ENOENT. */
+int image_find_referrer(struct image *i, const struct digest *d,
+			struct wait *w);

@@ -209,21 +209,13 @@ static int referrers_fill(struct dir_view_node *v, struct wait *w,
 static int referrers_make(struct dir_view_node *v, const char *name,
 			  struct wait *w, struct node **ret)
 {
-	const struct descriptor *d;
 	struct digest want;
-	size_t len;
 	int r;
 
 	if (reference_parse_digest_name(name, &want) < 0)
 		return -ENOENT;
-	r = image_referrers(v->image, w, &d, &len);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < len; i++)
-		if (digest_equal(&d[i].digest, &want))
-			return make_digest_link(v, name, "_manifests", &want,
-						ret);
-	return -ENOENT;
+	r = image_find_referrer(v->image, &want, w);
+	return r < 0 ? r : make_digest_link(v, name, "_manifests", &want, ret);
 }
 
 static const struct view views[] = {

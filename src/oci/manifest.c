@@ -141,14 +141,13 @@ static int read_manifest(const struct json *doc, struct manifest *m,
 }
 
 /* The members of the document, by its kind; schema 1 is read elsewhere. */
-static int read_document(const struct json *doc, struct manifest *m,
-			 struct json_error *err)
+static int read_document(const struct json *doc, size_t index_max,
+			 struct manifest *m, struct json_error *err)
 {
 	int r;
 
 	if (m->class == MEDIATYPE_INDEX)
-		r = read_children(doc, "manifests", MANIFEST_CHILDREN_MAX, m,
-				  err);
+		r = read_children(doc, "manifests", index_max, m, err);
 	else if (m->class == MEDIATYPE_MANIFEST)
 		r = read_manifest(doc, m, err);
 	else
@@ -205,41 +204,74 @@ static int copy_bytes(const char *bytes, size_t len, const char *type,
 	return 0;
 }
 
-int manifest_parse(const char *bytes, size_t len, const char *given,
-		   enum hash_alg alg, struct manifest **ret,
-		   struct json_error *err)
+struct source {
+	const char *bytes;
+	size_t len;
+	const char *given;
+	enum hash_alg alg;
+	size_t index_max;
+};
+
+static int parse(const struct source *s, struct manifest **ret,
+		 struct json_error *err)
 {
 	autoptr(manifest) m = NULL;
 	autoptr(json) doc = NULL;
 	const char *type;
 	int r;
 
-	if (len > MANIFEST_BYTES_MAX) {
+	if (s->len > MANIFEST_BYTES_MAX) {
 		(void)malformed(err, "larger than %zu bytes",
 				MANIFEST_BYTES_MAX);
 		return -EFBIG;
 	}
-	r = json_parse(bytes, len, MANIFEST_BYTES_MAX, &doc, err);
+	r = json_parse(s->bytes, s->len, MANIFEST_BYTES_MAX, &doc, err);
 	if (r < 0)
 		return r;
 	if (!json_is_object(doc))
 		return malformed(err, "not an object");
-	r = doctype_decide(doc, given, &type, err);
+	r = doctype_decide(doc, s->given, &type, err);
 	if (r < 0)
 		return r;
 	m = calloc(1, sizeof(*m));
 	if (!m)
 		return -ENOMEM;
-	r = copy_bytes(bytes, len, type, m);
+	r = copy_bytes(s->bytes, s->len, type, m);
 	if (r < 0)
 		return r;
-	digest_of(alg, bytes, len, &m->digest);
-	r = m->class == MEDIATYPE_SCHEMA1 ? read_schema1(doc, alg, m, err)
-					  : read_document(doc, m, err);
+	digest_of(s->alg, s->bytes, s->len, &m->digest);
+	r = m->class == MEDIATYPE_SCHEMA1
+		    ? read_schema1(doc, s->alg, m, err)
+		    : read_document(doc, s->index_max, m, err);
 	if (r < 0)
 		return r;
 	*ret = steal(&m);
 	return 0;
+}
+
+int manifest_parse(const char *bytes, size_t len, const char *given,
+		   enum hash_alg alg, struct manifest **ret,
+		   struct json_error *err)
+{
+	const struct source s = {.bytes = bytes,
+				 .len = len,
+				 .given = given,
+				 .alg = alg,
+				 .index_max = MANIFEST_CHILDREN_MAX};
+
+	return parse(&s, ret, err);
+}
+
+int manifest_parse_referrers(const char *bytes, size_t len, const char *given,
+			     struct manifest **ret, struct json_error *err)
+{
+	const struct source s = {.bytes = bytes,
+				 .len = len,
+				 .given = given,
+				 .alg = HASH_SHA256,
+				 .index_max = MANIFEST_REFERRERS_MAX};
+
+	return parse(&s, ret, err);
 }
 
 /* May this entry of an index stand for the image itself? */

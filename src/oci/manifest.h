@@ -15,6 +15,7 @@
 
 #define MANIFEST_BYTES_MAX ((size_t)4 << 20)
 #define MANIFEST_CHILDREN_MAX 1000
+#define MANIFEST_REFERRERS_MAX 10000
 #define MANIFEST_LAYERS_MAX 4096
 #define MANIFEST_DEPTH_MAX 4 /* index in index; enforced by who walks */
 
@@ -47,6 +48,10 @@ struct manifest {
 int manifest_parse(const char *bytes, size_t len, const char *given,
 		   enum hash_alg alg, struct manifest **ret,
 		   struct json_error *err);
+/* The same for an index that a registry makes when it is asked who refers to
+ * something: it may have more children. */
+int manifest_parse_referrers(const char *bytes, size_t len, const char *given,
+			     struct manifest **ret, struct json_error *err);
 void manifest_free(struct manifest *m);
 const char *manifest_annotation(const struct manifest *m, const char *key);
 /* INDEX: the child serving this platform best, first wins; NULL if none. */

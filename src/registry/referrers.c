@@ -13,7 +13,6 @@
 
 #include "http/header.h"
 #include "http/url.h"
-#include "oci/manifest.h"
 #include "registry/call.h"
 #include "registry/fetch.h"
 #include "registry/host.h"
@@ -74,15 +73,21 @@ static int ask(struct registry *r, const struct object *o,
 	return call_run(r, &spec, w, ret);
 }
 
-/* Neither a document nor a page: it does not say that there are none. */
-static bool is_cut(const char *body, size_t len)
+/* Neither a document nor a page, or a list with something wrong in it: that
+ * does not say that there are none. */
+static bool is_broken(const char *body, size_t len)
 {
+	const struct json *list = NULL;
 	struct json *doc = NULL;
 	int e = json_parse_lenient(body, len, MANIFEST_BYTES_MAX, &doc, NULL);
+	bool is_list;
 
-	if (e == 0)
-		json_free(doc);
-	return e < 0 && !fault_is_html(body, len);
+	if (e < 0)
+		return !fault_is_html(body, len);
+	is_list = json_is_object(doc) &&
+		  json_opt_array(doc, "manifests", &list, NULL) == 0 && list;
+	json_free(doc);
+	return is_list;
 }
 
 /* 1: that is an index, added to f; 0: another kind of thing. */
@@ -96,11 +101,11 @@ static int take_page(struct call *c, struct referrers *f)
 	int e;
 
 	body = call_body(c, &len);
-	e = manifest_parse(body, len, type ? type : "", HASH_SHA256, &m, &err);
+	e = manifest_parse_referrers(body, len, type ? type : "", &m, &err);
 	if (e == -ENOMEM)
 		return e;
 	if (e < 0 && type && mediatype_class(type) == MEDIATYPE_INDEX &&
-	    is_cut(body, len))
+	    is_broken(body, len))
 		return call_broken(c, -EIO, "no usable index: %s", err.text);
 	if (e < 0)
 		return 0;

@@ -2,10 +2,10 @@
 #pragma once
 /* What points at a manifest: the referrers API, else the tag schema
  * (distribution-spec "Listing Referrers", registries.md A.5). */
-#include "oci/descriptor.h"
+#include "oci/manifest.h"
 #include "registry/registry.h"
 
-#define REFERRERS_MAX 10000
+#define REFERRERS_MAX MANIFEST_REFERRERS_MAX
 
 /* 0 and an empty list if there are none.  Caller frees with referrers_free. */
 int referrers_fetch(struct registry *r, const char *repository,

@@ -560,6 +560,10 @@ static void test_referrers(void **state)
 		assert_int_equal(image_referrers(i, &f->c.w, &v, &n), 0);
 		assert_int_equal(n, 1);
 		assert_true(digest_equal(&v[0].digest, &signature.digest));
+		assert_int_equal(
+			image_find_referrer(i, &signature.digest, &f->c.w), 0);
+		assert_int_equal(image_find_referrer(i, &root.digest, &f->c.w),
+				 -ENOENT);
 	}
 	assert_int_equal(asked(&f->c.s, "/referrers/"), 1);
 	image_unref(i);

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 
+#include "oci/manifest.h"
 #include "oci/mediatype.h"
 #include "registry/host.h"
 
@@ -15,9 +16,11 @@
 #define MANIFEST                                                               \
 	"{\"schemaVersion\":2,\"mediaType\":\"" MEDIATYPE_OCI_MANIFEST         \
 	"\",\"config\":" CONFIG ",\"layers\":[]}"
-#define INDEX_OF(members)                                                      \
+#define LIST_HEAD                                                              \
 	"{\"schemaVersion\":2,\"mediaType\":\"" MEDIATYPE_OCI_INDEX            \
-	"\",\"manifests\":[" members "]}"
+	"\",\"manifests\":["
+#define LIST_TAIL "]}"
+#define INDEX_OF(members) LIST_HEAD members LIST_TAIL
 #define CHILD                                                                  \
 	"{\"mediaType\":\"" MEDIATYPE_OCI_MANIFEST                             \
 	"\",\"size\":712,\"artifactType\":\"a/b\",\"digest\":"                 \
@@ -119,6 +122,10 @@ static void test_referrers(void **state)
 		{405, NULL, NULL, NULL, 0, SUPPORT_NO},
 		{303, NULL, NULL, INDEX_OF(CHILD), 1, SUPPORT_NO},
 		{400, NULL, NULL, NULL, 0, SUPPORT_NO},
+		/* An index that cannot be used does not say that there are
+		 * none. */
+		{200, INDEX_OF("{\"digest\":\"sha256:1\"}"), NULL, NULL, -EIO,
+		 SUPPORT_UNKNOWN},
 		/* Said to be an index, and is none. */
 		{404, NULL, NULL, MANIFEST, -EIO, SUPPORT_NO},
 		{500, NULL, NULL, INDEX_OF(CHILD), -EIO, SUPPORT_UNKNOWN},
@@ -148,10 +155,43 @@ static void test_referrers(void **state)
 	}
 }
 
+/* More than an image has platforms, on one page; too many are not none. */
+static void test_many(void **state)
+{
+	static const struct {
+		size_t n;
+		int result;
+		enum support api;
+	} rows[] = {
+		{1001, 1001, SUPPORT_YES},
+		{REFERRERS_MAX, REFERRERS_MAX, SUPPORT_YES},
+		{REFERRERS_MAX + 1, -EIO, SUPPORT_UNKNOWN},
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		autostr body = {.max = MANIFEST_BYTES_MAX};
+		struct client *c;
+
+		assert_int_equal(str_add(&body, LIST_HEAD CHILD), 0);
+		for (size_t k = 1; k < rows[i].n; k++)
+			assert_int_equal(str_add(&body, "," CHILD), 0);
+		assert_int_equal(str_add(&body, LIST_TAIL), 0);
+		setup(state);
+		c = *state;
+		api_status = 200;
+		api_body = body.buf;
+		api_link = fallback = NULL;
+		assert_int_equal(count_referrers(c), rows[i].result);
+		assert_int_equal(registry_referrers(c->r), rows[i].api);
+		teardown(state);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_referrers),
+		cmocka_unit_test(test_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
