@@ -13,6 +13,7 @@
 
 #include "content/forget.h"
 #include "fs/control.h"
+#include "fs/file_text.h"
 #include "push/outbox.h"
 #include "util/auto.h"
 
@@ -88,12 +89,7 @@ static ssize_t cache_read(struct node *n, void *handle, void *buf, size_t len,
 
 	(void)n;
 	(void)w;
-	if (off >= h->text.len)
-		return 0;
-	if (len > h->text.len - off)
-		len = h->text.len - (size_t)off;
-	memcpy(buf, h->text.buf + off, len);
-	return (ssize_t)len;
+	return text_slice(h->text.buf, h->text.len, buf, len, off);
 }
 
 /* --- demands --- */

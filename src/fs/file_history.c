@@ -8,9 +8,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "content/history.h"
+#include "fs/file_text.h"
 #include "fs/overlay.h"
 #include "util/auto.h"
 
@@ -90,12 +90,7 @@ static ssize_t history_read(struct node *n, void *handle, void *buf, size_t len,
 
 	(void)handle;
 	(void)w;
-	if (!text || off >= text->len)
-		return 0;
-	if (len > text->len - off)
-		len = text->len - (size_t)off;
-	memcpy(buf, text->buf + off, len);
-	return (ssize_t)len;
+	return text ? text_slice(text->buf, text->len, buf, len, off) : 0;
 }
 
 static void history_close(struct node *n, void *handle)

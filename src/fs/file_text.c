@@ -10,8 +10,8 @@
 #include "fs/overlay.h"
 #include "util/auto.h"
 
-static ssize_t copy_out(const char *text, size_t text_len, void *buf,
-			size_t len, uint64_t off)
+ssize_t text_slice(const char *text, size_t text_len, void *buf, size_t len,
+		   uint64_t off)
 {
 	if (off >= text_len)
 		return 0;
@@ -73,7 +73,7 @@ static ssize_t text_read(struct node *n, void *handle, void *buf, size_t len,
 
 	(void)handle;
 	(void)w;
-	return copy_out(f->text, f->len, buf, len, off);
+	return text_slice(f->text, f->len, buf, len, off);
 }
 
 static const struct node_ops text_ops = {
@@ -196,7 +196,7 @@ static ssize_t doc_read(struct node *n, void *handle, void *buf, size_t len,
 
 	(void)n;
 	(void)w;
-	return copy_out(m->bytes, m->size_bytes, buf, len, off);
+	return text_slice(m->bytes, m->size_bytes, buf, len, off);
 }
 
 static void doc_close(struct node *n, void *handle)
@@ -329,7 +329,7 @@ static ssize_t made_read(struct node *n, void *handle, void *buf, size_t len,
 
 	(void)n;
 	(void)w;
-	return copy_out(text->buf ? text->buf : "", text->len, buf, len, off);
+	return text_slice(text->buf, text->len, buf, len, off);
 }
 
 static void made_close(struct node *n, void *handle)

@@ -19,6 +19,9 @@ bool file_doc_of(const struct node *n, const struct image *i);
 typedef int (*file_made_fill)(struct node *n, const char *arg, struct str *out);
 int file_made_new(struct node *parent, const char *name, file_made_fill fill,
 		  const char *arg, struct node **ret);
+/* What a read of such a text at `off` gets; an empty one may be NULL. */
+ssize_t text_slice(const char *text, size_t text_len, void *buf, size_t len,
+		   uint64_t off);
 /* A symbolic link; of no image: NULL. */
 int link_new(struct node *parent, const char *name, const char *target,
 	     struct image *image, struct node **ret);
