@@ -8,6 +8,7 @@
 
 #include "content/context.h"
 #include "content/span.h"
+#include "content/spool.h"
 #include "oci/manifest.h"
 #include "oci/mountpath.h"
 #include "store/inventory.h"
@@ -363,8 +364,8 @@ static void forget_item(struct forget *f, const struct digest *d, bool keep,
 			struct forget_result *ret)
 {
 	struct store *s = f->content->store;
-	uint64_t bytes =
-		keep ? store_blob_bytes(s, d) : store_forget_blob(s, d);
+	uint64_t bytes = keep ? store_blob_bytes(s, d)
+			      : store_forget_blob(s, d) + spool_forget(s, d);
 
 	if (keep) {
 		ret->kept += bytes > 0;

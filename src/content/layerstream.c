@@ -369,15 +369,17 @@ static int read_span(struct opening *o, void *buf, size_t len, uint64_t off)
 
 static int name_region(const struct opening *o, struct digest *ret)
 {
+	const struct digest *blob = blob_digest(o->feed->blob);
 	const struct region *g = o->region;
 	char diff_id[DIGEST_TEXT_MAX];
 	unsigned long long from = g->at.out_off, to = g->out_end;
 
 	if (g->state == STREAM_FAILED)
-		return spool_name(ret, "damaged %llu: %llu to %llu",
+		return spool_name(ret, blob, "damaged %llu: %llu to %llu",
 				  (unsigned long long)o->stream->id, from, to);
 	digest_format(&o->stream->diff_id, diff_id);
-	return spool_name(ret, "layer %s: %llu to %llu", diff_id, from, to);
+	return spool_name(ret, blob, "layer %s: %llu to %llu", diff_id, from,
+			  to);
 }
 
 static int read_spool(struct opening *o, void *buf, size_t len, uint64_t off)

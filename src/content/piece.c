@@ -134,7 +134,8 @@ static int piece_name(const struct tree_piece *p, const struct blob *b,
 		digest_format(&d, digest);
 	}
 	digest_format(blob_digest(b), blob);
-	return spool_name(ret, "piece %s: %llu to %llu, %llu: %llu of %s", blob,
+	return spool_name(ret, blob_digest(b),
+			  "piece %s: %llu to %llu, %llu: %llu of %s", blob,
 			  (unsigned long long)p->src_off,
 			  (unsigned long long)p->src_end,
 			  (unsigned long long)p->inner_off,

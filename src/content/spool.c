@@ -41,6 +41,7 @@
 /* The kernel asks page by page for what could not be read. */
 #define FAILURE_MEMORY_MS 5000
 #define SUM_BYTES 32
+#define FAMILY_BYTES 16 /* of a name */
 
 struct spool_sum {
 	uint8_t bytes[SUM_BYTES];
@@ -151,9 +152,25 @@ void spools_forget(struct spools *ss, uint64_t owner)
 	}
 }
 
-int spool_name(struct digest *ret, const char *fmt, ...)
+/* The names of all that comes from a blob begin with the same bytes. */
+static int name_family(struct digest *ret, const struct digest *blob)
+{
+	autofree char *text = NULL;
+	char name[DIGEST_TEXT_MAX];
+
+	digest_format(blob, name);
+	text = str_printf("registryfs spools of %s", name);
+	if (!text)
+		return -ENOMEM;
+	digest_of(HASH_SHA256, text, strlen(text), ret);
+	return 0;
+}
+
+int spool_name(struct digest *ret, const struct digest *blob, const char *fmt,
+	       ...)
 {
 	autostr text = {0};
+	struct digest family, own;
 	va_list ap;
 	int r;
 
@@ -162,10 +179,23 @@ int spool_name(struct digest *ret, const char *fmt, ...)
 	if (r == 0)
 		r = str_vaddf(&text, fmt, ap);
 	va_end(ap);
+	if (r == 0)
+		r = name_family(&family, blob);
 	if (r < 0)
 		return r;
-	digest_of(HASH_SHA256, text.buf, text.len, ret);
+	digest_of(HASH_SHA256, text.buf, text.len, &own);
+	memcpy(own.raw, family.raw, FAMILY_BYTES);
+	*ret = own;
 	return 0;
+}
+
+uint64_t spool_forget(struct store *s, const struct digest *blob)
+{
+	struct digest family;
+
+	if (name_family(&family, blob) < 0)
+		return 0;
+	return store_forget_family(s, &family, FAMILY_BYTES);
 }
 
 /* --- the table --- */

@@ -37,8 +37,12 @@ void spools_free(struct spools *ss); /* no reader is left; NULL is fine */
 /* The owner's parts are not read any more. */
 void spools_forget(struct spools *ss, uint64_t owner);
 
-int spool_name(struct digest *ret, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+/* Of something decoded from this blob. */
+int spool_name(struct digest *ret, const struct digest *blob, const char *fmt,
+	       ...) __attribute__((format(printf, 3, 4)));
+/* All that was decoded from it, in this run or an earlier one.  How many bytes
+ * that were. */
+uint64_t spool_forget(struct store *s, const struct digest *blob);
 /* Exactly len bytes from `off` of the part, or -errno.  The feed's wait is
  * extended while there is progress. */
 int spool_read(struct spools *ss, struct store *store,

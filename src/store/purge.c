@@ -12,6 +12,7 @@
 #include "store/tree.h"
 #include "util/auto.h"
 #include "util/str.h"
+#include "util/vec.h"
 
 /* One that is open, with a user more; NULL. */
 static struct chunks *hold(struct store *s, const struct digest *d)
@@ -65,6 +66,47 @@ uint64_t store_forget_blob(struct store *s, const struct digest *d)
 	pthread_mutex_unlock(&s->lock);
 	(void)chunks_drop(c);
 	chunks_close(c);
+	return bytes;
+}
+
+struct family {
+	VEC(struct digest) members;
+};
+
+static int add_member(void *arg, const struct digest *d)
+{
+	struct family *f = arg;
+
+	return vec_push(&f->members, *d);
+}
+
+/* What is open may have no row yet. */
+static int add_open_members(struct store *s, struct family *f,
+			    const struct digest *d, size_t n)
+{
+	int r = 0;
+
+	autolock(&s->lock);
+	list_for(node, &s->open) {
+		struct chunks *c = container_of(node, struct chunks, node);
+
+		if (r == 0 && c->digest.alg == d->alg &&
+		    memcmp(c->digest.raw, d->raw, n) == 0)
+			r = add_member(f, &c->digest);
+	}
+	return r;
+}
+
+uint64_t store_forget_family(struct store *s, const struct digest *d, size_t n)
+{
+	struct family f = {0};
+	uint64_t bytes = 0;
+
+	if (blob_each_like(s, d, n, add_member, &f) == 0)
+		(void)add_open_members(s, &f, d, n);
+	for (size_t i = 0; i < f.members.len; i++)
+		bytes += store_forget_blob(s, &f.members.v[i]);
+	vec_done(&f.members);
 	return bytes;
 }
 

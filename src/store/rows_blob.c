@@ -291,7 +291,34 @@ void blob_change_done(struct blob_change *change)
 	change->segments_len = 0;
 }
 
-int blob_forget(struct store *s, const struct digest *d)
+int blob_each_like(struct store *s, const struct digest *d, size_t n,
+		   int (*each)(void *arg, const struct digest *d), void *arg)
+{
+	uint8_t from[ROW_KEY_MAX], to[ROW_KEY_MAX];
+	size_t len = row_key(d, from);
+	struct digest found;
+	int r;
+
+	memcpy(to, from, 1 + n);
+	memset(to + 1 + n, 0xff, len - 1 - n);
+	autodb(s->db);
+	autoquery q = query_start(
+		s->db, "SELECT digest FROM blob WHERE digest BETWEEN ? AND ?");
+
+	query_blob(&q, from, 1 + n);
+	query_blob(&q, to, len);
+	while ((r = query_next(&q)) > 0) {
+		if (row_get_digest(&q, 0, &found) < 0)
+			continue;
+		r = each(arg, &found);
+		if (r != 0)
+			return r;
+	}
+	return r;
+}
+
+/* Without data; and without the row, if it is to be forgotten. */
+static int clear_blob(struct store *s, const struct digest *d, bool forget)
 {
 	struct blob_row row;
 	int r = blob_get(s, d, &row);
@@ -303,29 +330,24 @@ int blob_forget(struct store *s, const struct digest *d)
 	if (r < 0)
 		return r;
 	r = delete_maps(s, row.id);
-	if (r == 0)
+	if (r == 0 && forget)
 		r = delete_states(s, row.id);
 	if (r == 0)
-		r = run_with_id(s, "DELETE FROM blob WHERE id=?", row.id);
+		r = run_with_id(s,
+				forget ? "DELETE FROM blob WHERE id=?"
+				       : "UPDATE blob SET bytes=0 WHERE id=?",
+				row.id);
 	return db_end(s->db, r);
+}
+
+int blob_forget(struct store *s, const struct digest *d)
+{
+	return clear_blob(s, d, true);
 }
 
 int blob_empty(struct store *s, const struct digest *d)
 {
-	struct blob_row row;
-	int r = blob_get(s, d, &row);
-
-	if (r < 0)
-		return r;
-	autodb(s->db);
-	r = db_begin(s->db);
-	if (r < 0)
-		return r;
-	r = delete_maps(s, row.id);
-	if (r == 0)
-		r = run_with_id(s, "UPDATE blob SET bytes=0 WHERE id=?",
-				row.id);
-	return db_end(s->db, r);
+	return clear_blob(s, d, false);
 }
 
 int blob_oldest(struct store *s, uint64_t since, size_t max,

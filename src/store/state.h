@@ -198,6 +198,9 @@ int blob_get(struct store *s, const struct digest *d, struct blob_row *ret);
 int blob_load(struct store *s, const struct blob_row *row, struct chunkmap *m);
 int blob_save(struct store *s, const struct blob_change *change);
 void blob_change_done(struct blob_change *change);
+/* The rows whose digests begin with these `n` bytes; stops at what is not 0. */
+int blob_each_like(struct store *s, const struct digest *d, size_t n,
+		   int (*each)(void *arg, const struct digest *d), void *arg);
 int blob_forget(struct store *s, const struct digest *d);
 int blob_empty(struct store *s, const struct digest *d); /* its map */
 /* The rows with data, used at `since` or later, oldest first, at most max. */

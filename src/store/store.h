@@ -46,6 +46,8 @@ struct digest;
 uint64_t store_blob_bytes(struct store *s, const struct digest *d);
 /* Its bytes; whoever reads it has them fetched again.  How many there were. */
 uint64_t store_forget_blob(struct store *s, const struct digest *d);
+/* The same for all whose digests begin with these `n` bytes. */
+uint64_t store_forget_family(struct store *s, const struct digest *d, size_t n);
 /* Trees of these digests, also those in use: they are read on.  Adds to both.
  */
 typedef bool (*store_which_fn)(void *arg, const struct digest *d);

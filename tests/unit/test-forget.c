@@ -78,6 +78,53 @@ static void forgets_a_blob(void **state)
 	chunks_close(c);
 }
 
+#define KIN 16 /* bytes that names of a family share */
+
+/* One chunk of a blob that is never complete. */
+static void add_part(struct fixture *f, enum hash_alg alg, uint8_t family,
+		     uint8_t own, struct chunks **ret)
+{
+	static const uint8_t bytes[CHUNK_BYTES];
+	struct digest d = {.alg = alg};
+	struct chunks *c;
+
+	d.raw[KIN - 1] = family;
+	d.raw[KIN] = own;
+	assert_int_equal(chunks_open(f->s, &d, 3 * CHUNK_BYTES, &c), 0);
+	assert_int_equal(chunks_put(c, 1, bytes, sizeof(bytes)), 0);
+	if (ret)
+		*ret = c;
+	else
+		chunks_close(c);
+}
+
+static void forgets_a_family(void **state)
+{
+	struct fixture *f = *state;
+	struct digest family = {.alg = HASH_SHA256, .raw[KIN - 1] = 7};
+	struct chunks *c;
+	struct inventory v;
+	char byte;
+
+	assert_int_equal(store_forget_family(f->s, &family, KIN), 0);
+	add_part(f, HASH_SHA256, 7, 0, NULL);
+	add_part(f, HASH_SHA256, 7, 255, NULL);
+	reopen(f); /* known by their rows alone */
+	add_part(f, HASH_SHA256, 7, 1, NULL);
+	add_part(f, HASH_SHA256, 7, 2, &c);
+	add_part(f, HASH_SHA256, 6, 255, NULL);
+	add_part(f, HASH_SHA256, 8, 0, NULL);
+	add_part(f, HASH_SHA512, 7, 0, NULL);
+	assert_int_equal(store_forget_family(f->s, &family, KIN),
+			 4 * CHUNK_BYTES);
+	assert_int_equal(store_forget_family(f->s, &family, KIN), 0);
+	assert_int_equal(chunks_read(c, &byte, 1, CHUNK_BYTES), -ENODATA);
+	chunks_close(c);
+	assert_int_equal(inventory_take(f->s, &v), 0);
+	assert_int_equal(v.stats.bytes, 3 * CHUNK_BYTES);
+	inventory_done(&v);
+}
+
 static bool is_digest(void *arg, const struct digest *d)
 {
 	return digest_equal(arg, d);
@@ -200,6 +247,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(forgets_a_blob, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(forgets_a_family, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(forgets_trees, setup, teardown),
 		cmocka_unit_test(reads_keys),

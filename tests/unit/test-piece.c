@@ -280,8 +280,9 @@ static void test_big_after_restart(void **state)
 	memcpy(d.raw, p.digest, sizeof(p.digest));
 	digest_format(&d, want);
 	digest_format(&b->digest, text);
-	assert_int_equal(spool_name(&name, "piece %s: 0 to %llu, 0: %llu of %s",
-				    text, (unsigned long long)blob_size(b),
+	assert_int_equal(spool_name(&name, &b->digest,
+				    "piece %s: 0 to %llu, 0: %llu of %s", text,
+				    (unsigned long long)blob_size(b),
 				    (unsigned long long)BIG, want),
 			 0);
 	assert_int_equal(
