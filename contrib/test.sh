@@ -58,6 +58,10 @@ do_lint() {
 		clang-format-14 --dry-run -Werror {} +
 }
 
+do_analyze() {
+	CI=true JOBS="$jobs" sh "$top/tests/analyze.sh"
+}
+
 do_gcc() {
 	configured gcc CC=gcc "$top/configure" -q --enable-werror
 	make -s V=1 -j"$jobs"
@@ -143,7 +147,7 @@ stage() {
 
 # shellcheck disable=SC2086 # a list of words
 need $build_packages libcmocka-dev libarchive-dev zlib1g-dev clang \
-	libclang-rt-14-dev clang-format-14 \
+	libclang-rt-14-dev clang-format-14 gcc-12 clang-tidy-14 cppcheck \
 	xz-utils shellcheck mandoc groff python3 python3-pytest openssl curl jq attr \
 	apache2-utils busybox-static docker-registry skopeo podman buildah \
 	umoci systemd procps rsync cpio libarchive-tools zstd pigz isal libcap2-bin containerd \
@@ -159,7 +163,7 @@ fi
 rm -rf "$logs"
 mkdir -p "$logs"
 : >"$summary"
-for name in configure lint gcc asan distcheck system tsan fuzz; do
+for name in configure lint gcc asan distcheck analyze system tsan fuzz; do
 	stage $name
 done
 

@@ -197,9 +197,9 @@ static int have(const struct registry *r, struct credential *ret)
 	}
 	if (e < 0)
 		return e;
-	*ret = (struct credential){.kind = CREDENTIAL_BASIC,
-				   .user = steal(&keys.id),
-				   .secret = steal(&keys.secret)};
+	*ret = (struct credential){.kind = CREDENTIAL_BASIC};
+	ret->user = steal(&keys.id);
+	ret->secret = steal(&keys.secret);
 	return 0;
 }
 

@@ -171,7 +171,7 @@ static int ask_entra(struct registry *r, const struct credential *who,
 		return e;
 	authority = authority ? authority : AUTHORITY;
 	n = strlen(authority);
-	e = str_reserve(&form, 3 * strlen(assertion) + 4096);
+	e = str_reserve(&form, 3 * ASSERTION_MAX + 4096);
 	if (e == 0)
 		e = str_addf(&url, "%.*s/",
 			     (int)(n && authority[n - 1] == '/' ? n - 1 : n),
