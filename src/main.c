@@ -69,8 +69,10 @@ static void set_limits(void)
 	}
 	mallopt(M_ARENA_MAX, 4);
 	/* Decoded spans of layers go back to the system when they are dropped;
-	 * buffers of reads, up to 1 MiB, stay in the heap. */
-	mallopt(M_MMAP_THRESHOLD, (1 << 20) + 4096);
+	 * buffers of reads, and a transfer's of little over 1 MiB, stay in the
+	 * heap, which is not given back and faulted in again for each. */
+	mallopt(M_MMAP_THRESHOLD, (1 << 20) + (32 << 10));
+	mallopt(M_TRIM_THRESHOLD, 4 << 20);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
 }
