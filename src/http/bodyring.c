@@ -6,8 +6,8 @@
  *
  * Invariants (t->lock held):
  *  1. given == taken + used; given <= total.
- *  2. The ring only changes its size while used == 0, when the engine is not
- *     reading from it.
+ *  2. The ring only changes its size, and where it begins, while used == 0,
+ * when the engine is not reading from it.
  *  3. paused and (used > 0, ended or over) imply that a resume is on its way.
  *  4. libcurl asks for more only when it has sent what it had taken, so
  *     sent == taken at each asking.
@@ -161,35 +161,41 @@ static int make_room(struct bodyring *u, size_t len)
 	return 0;
 }
 
-int http_send(struct http_transfer *t, const void *buf, size_t len,
-	      struct wait *w)
+/* Lock held. */
+static int prepare(struct http_transfer *t, size_t len, struct wait *w)
 {
 	struct bodyring *u = &t->up;
-	size_t pos, first;
+	int r = -EINVAL;
+
+	if (u->wanted && !u->ended && len > 0 && len <= u->total - u->given)
+		r = wait_room(t, len, w);
+	return r < 0 ? r : make_room(u, len);
+}
+
+ssize_t http_send_room(struct http_transfer *t, size_t len, struct wait *w,
+		       void **ret)
+{
+	struct bodyring *u = &t->up;
+	size_t pos;
 	int r;
 
-	pthread_mutex_lock(&t->lock);
-	r = u->wanted && !u->ended && len <= u->total - u->given ? 0 : -EINVAL;
-	if (r == 0)
-		r = wait_room(t, len, w);
-	if (r == 0 && len > 0)
-		r = make_room(u, len);
-	pos = u->pos + u->used;
-	pthread_mutex_unlock(&t->lock);
-	if (r < 0 || len == 0)
-		return r;
-
-	if (pos >= u->size)
-		pos -= u->size;
-	first = u->size - pos < len ? u->size - pos : len;
-	memcpy(u->ring + pos, buf, first);
-	memcpy(u->ring, (const char *)buf + first, len - first);
-
 	autolock(&t->lock);
-	u->used += len;
-	u->given += len;
+	r = prepare(t, len, w);
+	if (r < 0)
+		return r;
+	if (u->used == 0)
+		u->pos = 0;
+	pos = (u->pos + u->used) % u->size;
+	*ret = u->ring + pos;
+	return (ssize_t)(u->size - pos < len ? u->size - pos : len);
+}
+
+void http_send_filled(struct http_transfer *t, size_t n)
+{
+	autolock(&t->lock);
+	t->up.used += n;
+	t->up.given += n;
 	ask_resume(t);
-	return 0;
 }
 
 void http_send_end(struct http_transfer *t)

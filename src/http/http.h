@@ -6,8 +6,8 @@
  * bounded window; when nobody pulls, the socket is paused.  Never follows a
  * redirect, never authenticates, never retries, keeps no cookies: that is
  * policy and lives above.  All functions may be called from any thread;
- * http_wait_head, http_read and http_send wait.  One thread at a time uses a
- * transfer.
+ * http_wait_head, http_read and http_send_room wait.  One thread at a time uses
+ * a transfer.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -77,7 +77,7 @@ struct http_spec {
 		*headers; /* "Name: value", NULL-terminated; or NULL */
 	const void *body; /* sent as it is (copied), or NULL */
 	size_t body_bytes;
-	/* Instead of body: it is given piece by piece, by http_send. */
+	/* Instead of body: it is given piece by piece (http_send_room). */
 	bool upload;
 	uint64_t upload_bytes; /* how much will come, or HTTP_UPLOAD_UNKNOWN */
 	unsigned answer_ms;    /* from the end of the body to the head; 0: the
@@ -121,14 +121,17 @@ int http_start(struct http *h, const struct http_spec *spec,
 int http_wait_head(struct http_transfer *t, struct wait *w,
 		   const struct http_head **ret);
 /*
- * The next bytes of an upload's body; waits while 1 MiB of them is still to be
- * sent.  0: taken; -EPIPE: the answer's head is there or the transfer has ended
- * (http_wait_head tells which): no more is wanted; -EINVAL: more than was
- * announced; -ETIMEDOUT, -EINTR: by the wait, nothing of buf was taken.
+ * Where the next bytes of an upload's body go; waits while 1 MiB of them is
+ * still to be sent, until len more fit.  *ret has room for as many as are
+ * returned, at least one and at most len.  -EPIPE: the answer's head is there
+ * or the transfer has ended (http_wait_head tells which): no more is wanted;
+ * -EINVAL: more than was announced; -ETIMEDOUT, -EINTR: by the wait.
  * While nothing is given the connection may be idle for as long as it likes.
  */
-int http_send(struct http_transfer *t, const void *buf, size_t len,
-	      struct wait *w);
+ssize_t http_send_room(struct http_transfer *t, size_t len, struct wait *w,
+		       void **ret);
+/* n bytes were written there: they are to be sent.  Without it, nothing is. */
+void http_send_filled(struct http_transfer *t, size_t n);
 /* The body is complete.  Before http_wait_head, which would wait for it. */
 void http_send_end(struct http_transfer *t);
 /* Bytes of the body that the socket took so far. */

@@ -26,7 +26,7 @@ struct call_spec {
 	const char *content_type, *content_range, *if_match;
 	const void *body; /* sent as it is, again at each attempt */
 	size_t body_bytes;
-	bool upload; /* the body comes by call_send: one attempt only */
+	bool upload; /* the body comes by call_send_room: one attempt only */
 	uint64_t upload_bytes; /* or HTTP_UPLOAD_UNKNOWN */
 	/* What must not be asked twice unless it surely was not done: one
 	 * attempt, but for 401, 429 and connections that never came about.
@@ -76,11 +76,13 @@ int call_broken(struct call *c, int error, const char *fmt, ...)
 /*
  * An upload: call_run returns as soon as the request is on its way (identified
  * by what is known; `upload` calls never see a challenge: a 401 is an answer).
- * call_send as http_send; call_finish ends the body and waits for the answer,
- * after which the call is as any other: 0, or -errno with `out` saying why
- * (not recorded; then only call_close and call_sent_bytes are left).
+ * call_send_room and call_send_filled as those of http; call_finish ends the
+ * body and waits for the answer, after which the call is as any other: 0, or
+ * -errno with `out` saying why (not recorded; then only call_close and
+ * call_sent_bytes are left).
  */
-int call_send(struct call *c, const void *buf, size_t len, struct wait *w);
+ssize_t call_send_room(struct call *c, size_t len, struct wait *w, void **ret);
+void call_send_filled(struct call *c, size_t n);
 int call_finish(struct call *c, struct wait *w, struct outcome *out);
 uint64_t call_sent_bytes(const struct call *c);
 /* Of an upload's 401 or 403: what was learned from it (the token has ended, the

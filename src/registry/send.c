@@ -4,16 +4,21 @@
  * again, so nothing is followed and nothing tried twice here: redirects and
  * refusals are answers.  What a 401 says is learned for the next call.
  *
- *   call_run -> sending (call_send) -> call_finish -> answered
+ *   call_run -> sending (call_send_*) -> call_finish -> answered
  *                                                 \-> failed: closed
  */
 #include <string.h>
 
 #include "registry/call_state.h"
 
-int call_send(struct call *c, const void *buf, size_t len, struct wait *w)
+ssize_t call_send_room(struct call *c, size_t len, struct wait *w, void **ret)
 {
-	return http_send(c->x.transfer, buf, len, w);
+	return http_send_room(c->x.transfer, len, w, ret);
+}
+
+void call_send_filled(struct call *c, size_t n)
+{
+	http_send_filled(c->x.transfer, n);
 }
 
 static int learn(struct call *c, struct wait *w)

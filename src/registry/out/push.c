@@ -185,9 +185,6 @@ static int upload(struct push *p, enum push_result *ret)
 {
 	int r;
 
-	p->buf = malloc(PUSH_PIECE);
-	if (!p->buf)
-		return -ENOMEM;
 	do {
 		r = step(p);
 	} while (r == PUSH_ON);

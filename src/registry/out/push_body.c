@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Bytes on their way: one request with a part of the blob.  The source is read
- * as the socket takes it, so memory does not grow with the blob; the last piece
- * of a request that commits is held back until the source was approved.
+ * as the socket takes it, straight into the buffer that this is fed from, so
+ * memory does not grow with the blob; the last piece of a request that commits
+ * is held back until the source was approved.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "registry/call_state.h"
@@ -34,6 +36,10 @@ ssize_t push_read(struct push *p, void *buf, size_t len, uint64_t off)
 
 int push_look_ahead(struct push *p, uint64_t bytes)
 {
+	if (!p->buf && !p->ended && p->seen < bytes)
+		p->buf = malloc(PUSH_PIECE);
+	if (!p->buf && !p->ended && p->seen < bytes)
+		return -ENOMEM;
 	while (!p->ended && p->seen < bytes) {
 		ssize_t n = push_read(p, p->buf, PUSH_PIECE, p->seen);
 
@@ -62,18 +68,14 @@ static int own(struct push *p, const char *what)
 	return push_fail(p, -EIO);
 }
 
-/* The next piece, in buf.  0: the part is complete. */
+/* The next piece, of `room` bytes at most.  0: the part is complete. */
 static ssize_t next_piece(struct push *p, const struct push_part *part,
-			  uint64_t off)
+			  uint64_t off, void *buf, size_t room)
 {
-	uint64_t left = part->to - off;
 	ssize_t n;
 	char byte;
 
-	if (left == 0)
-		return 0;
-	n = push_read(p, p->buf, left < PUSH_PIECE ? (size_t)left : PUSH_PIECE,
-		      off);
+	n = push_read(p, buf, room, off);
 	if (n < 0)
 		return n;
 	if (n == 0 && part->to != PUSH_TO_END)
@@ -88,26 +90,45 @@ static ssize_t next_piece(struct push *p, const struct push_part *part,
 	return n;
 }
 
+/* Room for the next piece.  0: it has answered, or it is gone. */
+static ssize_t make_room(struct push *p, struct call *c, uint64_t left,
+			 void **ret)
+{
+	size_t want = left < PUSH_PIECE ? (size_t)left : PUSH_PIECE;
+	ssize_t n;
+
+	push_renew(p);
+	n = call_send_room(c, want, p->w, ret);
+	if (n == -EPIPE)
+		return 0;
+	if (n < 0) {
+		outcome_set(&p->out, (int)n, "takes no more bytes");
+		return push_fail(p, (int)n);
+	}
+	return n;
+}
+
 static int send_bytes(struct push *p, const struct push_part *part,
 		      struct call *c, struct push_ending *end)
 {
 	uint64_t off = part->from;
-	ssize_t n;
+	ssize_t n = 0;
+	void *buf;
 	int r;
 
-	while ((n = next_piece(p, part, off)) > 0) {
+	while (off < part->to) {
+		n = make_room(p, c, part->to - off, &buf);
+		if (n <= 0)
+			return (int)n;
+		n = next_piece(p, part, off, buf, (size_t)n);
+		if (n <= 0)
+			break;
 		if (part->commits && off + (uint64_t)n == part->to) {
 			r = push_approve(p);
 			if (r < 0)
 				return r;
 		}
-		r = call_send(c, p->buf, (size_t)n, p->w);
-		if (r == -EPIPE)
-			return 0; /* it has answered, or it is gone */
-		if (r < 0) {
-			outcome_set(&p->out, r, "takes no more bytes");
-			return push_fail(p, r);
-		}
+		call_send_filled(c, (size_t)n);
 		off += (uint64_t)n;
 		p->sent = off;
 		push_renew(p);

@@ -23,7 +23,7 @@ struct push {
 	struct object o;      /* the blob */
 	char *scope;	      /* to push it */
 	struct push_habits habits;
-	char *buf; /* PUSH_PIECE bytes */
+	char *buf; /* PUSH_PIECE bytes, for looking ahead; or NULL */
 
 	uint64_t seen; /* bytes that the source is known to have */
 	bool ended;    /* and these are all */
