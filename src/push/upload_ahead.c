@@ -3,6 +3,9 @@
  * Who copies one blob of an image will ask for the others next.  Which those
  * are the source's registry may have to be asked (the manifests of an index):
  * a scout does that, in a worker thread, and begins to send what it finds.
+ * Another asks for the referrers, whose directory comes with the image: where
+ * there is no API for them it takes two questions, one after the other, so
+ * they are begun first.
  *
  *   QUEUED -> RUNNING -> DONE (remembered for a while: every blob of the copy
  *   asks for the same)
@@ -24,6 +27,7 @@ struct scout {
 	struct list_node node; /* on uploads->scouts, oldest first */
 	struct repo *to;
 	struct image *from;
+	bool referrers; /* asks for these, else for the blobs */
 	enum scout_state state;
 	bool stop;
 	uint64_t asked_ms; /* when somebody last asked for it */
@@ -54,12 +58,12 @@ static void scout_drop(struct uploads *u, struct scout *c,
 }
 
 static struct scout *scout_find(struct uploads *u, const struct repo *to,
-				const struct image *from)
+				const struct image *from, bool referrers)
 {
 	list_for(n, &u->scouts) {
 		struct scout *c = container_of(n, struct scout, node);
 
-		if (c->to == to && !c->stop &&
+		if (c->to == to && !c->stop && c->referrers == referrers &&
 		    image_repo(c->from) == image_repo(from) &&
 		    digest_equal(image_digest(c->from), image_digest(from)))
 			return c;
@@ -78,28 +82,38 @@ static void drop_old(struct uploads *u, struct list_node *dead)
 	}
 }
 
-void upload_siblings(struct outbox *o, struct repo *to, struct image *from)
+/* Lock held. */
+static void scout_send(struct outbox *o, struct repo *to, struct image *from,
+		       bool referrers)
 {
 	struct uploads *u = o->uploads;
-	struct scout *found, *c = NULL;
-	LIST_HEAD(dead);
+	struct scout *found = scout_find(u, to, from, referrers), *c = NULL;
 
-	pthread_mutex_lock(&u->lock);
-	drop_old(u, &dead);
-	found = scout_find(u, to, from);
 	if (found)
 		found->asked_ms = clock_ms();
 	else if (!u->stopping && !atomic_load(&o->draining) &&
 		 u->scouts_len < SCOUTS_LEN_MAX)
 		c = calloc(1, sizeof(*c));
-	if (c) {
-		c->to = repo_ref(to);
-		c->from = image_ref(from);
-		c->asked_ms = clock_ms();
-		list_push_back(&u->scouts, &c->node);
-		u->scouts_len++;
-		upload_wake(u);
-	}
+	if (!c)
+		return;
+	c->to = repo_ref(to);
+	c->from = image_ref(from);
+	c->referrers = referrers;
+	c->asked_ms = clock_ms();
+	list_push_back(&u->scouts, &c->node);
+	u->scouts_len++;
+	upload_wake(u);
+}
+
+void upload_siblings(struct outbox *o, struct repo *to, struct image *from)
+{
+	struct uploads *u = o->uploads;
+	LIST_HEAD(dead);
+
+	pthread_mutex_lock(&u->lock);
+	drop_old(u, &dead);
+	scout_send(o, to, from, true);
+	scout_send(o, to, from, false);
 	pthread_mutex_unlock(&u->lock);
 	scouts_bury(&dead);
 }
@@ -210,11 +224,10 @@ void scout_run(struct uploads *u, struct scout *c)
 	size_t len;
 
 	/* A failure is no news: who wants these blobs will meet it again. */
-	if (image_entries(c->from, &c->wait, &entries, &len) == 0)
-		begin_blobs(u, c, entries, len);
-	/* The directory of those comes with the image, too. */
-	if (!is_stopped(u, c))
+	if (c->referrers)
 		(void)image_referrers(c->from, &c->wait, &referrers, &len);
+	else if (image_entries(c->from, &c->wait, &entries, &len) == 0)
+		begin_blobs(u, c, entries, len);
 	pthread_mutex_lock(&u->lock);
 	c->state = SCOUT_DONE;
 	if (c->stop || u->stopping)

@@ -12,13 +12,13 @@
 #include "util/clock.h"
 
 #define HOST_SENDINGS_MAX 6
-/* Of those that need no more than a question, as far as anybody knows: it
- * leaves one of the host's connections to look-ups. */
-#define HOST_MOUNTS_MAX 8
+/* Of those that need no more than a question, as far as anybody knows: on a
+ * long line each turn costs a round trip, so most images need only one. */
+#define HOST_MOUNTS_MAX 12
 #define SENDINGS_MAX 16
 /* The rest of a host's connections is left to who reads from it. */
 #define HOST_RELAYS_MAX 6
-#define SCOUTS_MAX 2
+#define SCOUTS_MAX 4 /* two of each image */
 #define WORKERS_MAX (SENDINGS_MAX + SCOUTS_MAX)
 #define WORKER_IDLE_MS 30000
 
@@ -178,25 +178,30 @@ static void worker_do(struct uploads *u, struct sending *s)
 
 /* --- threads --- */
 
-/* Lock held.  False: there was nothing to do. */
-static bool worker_step(struct uploads *u)
+static void worker_scout(struct uploads *u, struct scout *c)
 {
-	struct sending *s = queue_look(u);
-	struct scout *c;
-
-	if (s) {
-		worker_do(u, s);
-		return true;
-	}
-	c = u->scouting < SCOUTS_MAX ? scout_take(u) : NULL;
-	if (!c)
-		return false;
 	u->scouting++;
 	pthread_mutex_unlock(&u->lock);
 	scout_run(u, c);
 	pthread_mutex_lock(&u->lock);
 	u->scouting--;
-	return true;
+}
+
+/* Lock held.  False: there was nothing to do.  Scouts go first: they have more
+ * questions to ask than who sends, and enough others are there to send. */
+static bool worker_step(struct uploads *u)
+{
+	bool may_scout = u->scouting < SCOUTS_MAX;
+	struct scout *c = may_scout && u->workers > 1 ? scout_take(u) : NULL;
+	struct sending *s = c ? NULL : queue_look(u);
+
+	if (!c && !s && may_scout)
+		c = scout_take(u);
+	if (c)
+		worker_scout(u, c);
+	else if (s)
+		worker_do(u, s);
+	return c || s;
 }
 
 static void *worker_main(void *arg)

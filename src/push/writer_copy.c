@@ -190,6 +190,8 @@ static int begin_copy(struct writer *w, const struct writer_copy *c)
 	int r;
 
 	writer_stop_upload(w);
+	if (w->draft && copies_image(w->draft, c))
+		upload_siblings(w->o, w->repo, c->image);
 	r = upload_begin(w->o, &spec, &w->upload);
 	if (r < 0)
 		return r;
@@ -197,8 +199,6 @@ static int begin_copy(struct writer *w, const struct writer_copy *c)
 	w->extent.repo = repo_ref(c->from);
 	w->extent.digest = *c->digest;
 	w->extent.size_bytes = c->size_bytes;
-	if (w->draft && copies_image(w->draft, c))
-		upload_siblings(w->o, w->repo, c->image);
 	return 0;
 }
 

@@ -181,7 +181,8 @@ static int start(struct registry *r, const struct call_spec *s,
 		      strcmp(s->method, "PUT") == 0 ||
 		      strcmp(s->method, "PATCH") == 0;
 	c->bulk = s->bulk && !s->upload;
-	c->slots = s->upload ? &r->lanes->sends : &r->lanes->fetches;
+	c->slots =
+		s->upload || s->sends ? &r->lanes->sends : &r->lanes->fetches;
 	c->missing_is_news = s->missing_is_news;
 	c->object = strdup(s->object);
 	e = c->object ? there_spec(r, s, &c->there) : -ENOMEM;

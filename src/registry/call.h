@@ -28,6 +28,7 @@ struct call_spec {
 	size_t body_bytes;
 	bool upload; /* the body comes by call_send_room: one attempt only */
 	uint64_t upload_bytes; /* or HTTP_UPLOAD_UNKNOWN */
+	bool sends; /* takes one of the uploads' slots, as those do */
 	/* What must not be asked twice unless it surely was not done: one
 	 * attempt, but for 401, 429 and connections that never came about.
 	 * (libcurl tries a kept connection that turns out to be dead once more

@@ -2,7 +2,9 @@
 """From registry to registry: the bytes go straight, or not at all."""
 import json
 import os
+import threading
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from images import Layout, make_tar
@@ -76,6 +78,57 @@ def test_same_registry(emulator, mount, images):
         assert sha256(body) == digest
     assert fetch(emu, "/v2/edge/app/manifests/multi") == \
         images.multi.data(images.multi.digest)
+
+
+def test_same_registry_at_once(emulator, mount, tmp_path):
+    """On a long line one turn of questions does for an image of ten layers, and
+    what refers to it is asked for meanwhile."""
+    emu = emulator()
+    layout = Layout(tmp_path / "ten")
+    blobs = [layout.add(bytes([n]) * 9, "application/x-nine") for n in range(10)]
+    top = layout.add_json(
+        {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+         "artifactType": "application/vnd.example", "layers": blobs,
+         "config": layout.add(b"{}", "application/vnd.oci.empty.v1+json")},
+        "application/vnd.oci.image.manifest.v1+json")
+    image = layout.finish(top, "ten")
+    image.fill(emu, "a/b")
+    emu.fault(path="mount=", method="POST", count=0, delay=1)
+    m = mount(emu)
+    run("cp", "-r", m / "a/b/_tags/ten", m / "a/c/_tags")
+    starts = [e["time"] for e in emu.log(path="mount=", method="POST")]
+    assert len(starts) == 11 and max(starts) - min(starts) < 0.9
+    asked = emu.log(path="/a/b/referrers/")
+    assert asked and max(e["time"] for e in asked) < min(starts) + 0.9
+
+
+def copy_blob(source, target, before):
+    """copy_file_range(2), and nothing else."""
+    a, b = os.open(source, os.O_RDONLY), os.open(target, os.O_WRONLY | os.O_CREAT, 0o644)
+    try:
+        before()
+        while os.copy_file_range(a, b, 1 << 40):
+            pass
+    finally:
+        os.close(a)
+        os.close(b)
+
+
+@pytest.mark.parametrize("turn", range(3))
+def test_first_copies_at_once(emulator, mount, turn):
+    """A mount whose first copies begin together does not forget how to copy."""
+    emu, at_once = emulator(), 12
+    digests = [emu.call("blob_pattern", repo="a/b", size=200_000, seed=n)
+               for n in range(at_once + 1)]
+    m = mount(emu)
+    together = threading.Barrier(at_once)
+    with ThreadPoolExecutor(at_once) as pool:
+        list(pool.map(lambda d: copy_blob(m / f"a/b/_blobs/{d}", m / f"a/c/_blobs/{d}",
+                                          together.wait), digests[:-1]))
+    copy_blob(m / f"a/b/_blobs/{digests[-1]}", m / f"a/c/_blobs/{digests[-1]}",
+              lambda: None)
+    assert set(emu.call("held", repo="a/c")["blobs"]) == set(digests)
+    assert not emu.log(path="/blobs/", method="GET")
 
 
 def test_again(registry, docker_registry, mount, images, tmp_path):

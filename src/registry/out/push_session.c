@@ -109,6 +109,7 @@ static int ask_session(struct push *p, const char *query, const char *scope,
 				       .scope = scope,
 				       .object = p->o.name,
 				       .max_body_bytes = ANSWER_MAX,
+				       .sends = true,
 				       .creates = true,
 				       .missing_is_news = true,
 				       .silent = &p->out};
