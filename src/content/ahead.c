@@ -25,8 +25,9 @@ uint64_t ahead_window(struct ahead *a, uint64_t off, size_t len)
 	autolock(&a->lock);
 	uint64_t end = off + len, window;
 
-	/* A first read is no stream yet, wherever it is. */
-	if (a->next_off == 0 ||
+	/* A first read is no stream yet, but for a large one of the beginning:
+	 * the kernel asks for so much if somebody reads in large pieces. */
+	if ((a->next_off == 0 && (off > 0 || len < AHEAD_BOLD_BYTES)) ||
 	    distance(off, a->next_off) > AHEAD_SLACK_BYTES) {
 		a->start_off = off;
 		a->next_off = end;

@@ -2,7 +2,8 @@
 #pragma once
 /*
  * Read-ahead: pure policy, one per open file.  The first read fetches what it
- * needs; from the second sequential one on the window is four times what was
+ * needs, unless it asks for much from the very beginning, as who wants all of
+ * it does; from the second sequential one on the window is four times what was
  * read in one go so far, at least 1 MiB and up to a limit; a seek starts anew.
  * So what is fetched in vain is bounded by what was read.  Linux reads ahead
  * out of order, so half a MiB of disorder still counts as sequential.  A reader
@@ -15,6 +16,7 @@
 
 #define AHEAD_FIRST_BYTES ((uint64_t)1 << 20)
 #define AHEAD_FACTOR 4
+#define AHEAD_BOLD_BYTES ((uint64_t)256 << 10)
 #define AHEAD_SLACK_BYTES ((uint64_t)512 << 10)
 
 struct ahead {

@@ -270,6 +270,13 @@ static int blob_need(struct blob *b, struct ahead *a, uint64_t off, size_t len,
 			metric_add(METRIC_CHUNK_HITS, 1);
 			continue;
 		}
+		/* There is but one connection in the beginning: what is sure
+		 * to be wanted comes by that. */
+		if (!exact && i == 0 && window > 0)
+			blob_want(b, 0,
+				  len + window < EXACT_BYTES_MAX
+					  ? len + window
+					  : EXACT_BYTES_MAX);
 		/* What else this read and its window want starts now too. */
 		if (!exact)
 			flight_ahead(b->flight, b->repo, i + 1,

@@ -42,10 +42,25 @@ static void test_window_follows_what_was_read(void **state)
 	run(v, 6, 7 * MIB);
 }
 
+/* Who asks for much of the beginning wants it all; but not in the middle. */
+static void test_bold_beginning(void **state)
+{
+	static const struct step all[] = {
+		{0, 256 * KIB, 1 * MIB},
+		{256 * KIB, 512 * KIB, 3 * MIB},
+	};
+	static const struct step some[] = {{0, 256 * KIB - 1, 0}};
+	static const struct step middle[] = {{4 * KIB, 1 * MIB, 0}};
+
+	run(all, 2, 32 * MIB);
+	run(some, 1, 32 * MIB);
+	run(middle, 1, 32 * MIB);
+}
+
 static void test_seek_starts_anew(void **state)
 {
 	static const struct step v[] = {
-		{0, 1 * MIB, 0},
+		{0, 1 * MIB, 4 * MIB},
 		{1 * MIB, 1 * MIB, 8 * MIB},
 		{100 * MIB, 4 * KIB, 0},
 		{100 * MIB + 4 * KIB, 128 * KIB, 1 * MIB},
@@ -94,6 +109,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_window_follows_what_was_read),
+		cmocka_unit_test(test_bold_beginning),
 		cmocka_unit_test(test_seek_starts_anew),
 		cmocka_unit_test(test_disorder_is_sequential),
 		cmocka_unit_test(test_first_read_in_the_middle),
