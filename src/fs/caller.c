@@ -14,8 +14,14 @@
 #include "util/fd.h"
 
 #define TEXT_MAX 512
+#define FDINFO_MAX 4096
+#define CHILDREN_MAX 65536
+#define SEEN_MAX 256 /* descriptors, or threads */
 
-/* Not link(2): it looks up what is there as well as what it makes. */
+/*
+ * Not link(2): it looks up what is there as well as what it makes.  Attributes
+ * are read and set by those who were shown the name.
+ */
 static const struct system_call {
 	long number;
 	enum caller_intent intent;
@@ -26,11 +32,25 @@ static const struct system_call {
 	{SYS_newfstatat, CALLER_LOOKS, 0},
 	{SYS_faccessat, CALLER_LOOKS, 0},
 	{SYS_readlinkat, CALLER_LOOKS, 0},
+	{SYS_getxattr, CALLER_LOOKS, 0},
+	{SYS_lgetxattr, CALLER_LOOKS, 0},
+	{SYS_listxattr, CALLER_LOOKS, 0},
+	{SYS_llistxattr, CALLER_LOOKS, 0},
+	{SYS_setxattr, CALLER_LOOKS, 0},
+	{SYS_lsetxattr, CALLER_LOOKS, 0},
+	{SYS_removexattr, CALLER_LOOKS, 0},
+	{SYS_lremovexattr, CALLER_LOOKS, 0},
+	{SYS_utimensat, CALLER_LOOKS, 0},
+	{SYS_fchmodat, CALLER_LOOKS, 0},
+	{SYS_fchownat, CALLER_LOOKS, 0},
 	{SYS_mkdirat, CALLER_MAKES_DIRECTORY, 0},
 	{SYS_symlinkat, CALLER_MAKES, 0},
 	{SYS_mknodat, CALLER_MAKES, 0},
 #ifdef SYS_faccessat2
 	{SYS_faccessat2, CALLER_LOOKS, 0},
+#endif
+#ifdef SYS_fchmodat2
+	{SYS_fchmodat2, CALLER_LOOKS, 0},
 #endif
 #ifdef SYS_open /* older architectures have these too */
 	{SYS_open, CALLER_OTHER, 2},
@@ -38,6 +58,12 @@ static const struct system_call {
 	{SYS_lstat, CALLER_LOOKS, 0},
 	{SYS_access, CALLER_LOOKS, 0},
 	{SYS_readlink, CALLER_LOOKS, 0},
+	{SYS_utime, CALLER_LOOKS, 0},
+	{SYS_utimes, CALLER_LOOKS, 0},
+	{SYS_futimesat, CALLER_LOOKS, 0},
+	{SYS_chmod, CALLER_LOOKS, 0},
+	{SYS_chown, CALLER_LOOKS, 0},
+	{SYS_lchown, CALLER_LOOKS, 0},
 	{SYS_mkdir, CALLER_MAKES_DIRECTORY, 0},
 	{SYS_symlink, CALLER_MAKES, 0},
 	{SYS_mknod, CALLER_MAKES, 0},

@@ -8,7 +8,10 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fs/caller.h"
@@ -45,6 +48,11 @@ static void test_others(void **state)
 	(void)state;
 	assert_int_equal(parse(SYS_newfstatat, 0), CALLER_LOOKS);
 	assert_int_equal(parse(SYS_statx, 0), CALLER_LOOKS);
+	assert_int_equal(parse(SYS_llistxattr, 0), CALLER_LOOKS);
+	assert_int_equal(parse(SYS_getxattr, 0), CALLER_LOOKS);
+	assert_int_equal(parse(SYS_utimensat, 0), CALLER_LOOKS);
+	assert_int_equal(parse(SYS_fchmodat, 0), CALLER_LOOKS);
+	assert_int_equal(parse(SYS_fchownat, 0), CALLER_LOOKS);
 	assert_int_equal(parse(SYS_mkdirat, 0), CALLER_MAKES_DIRECTORY);
 	assert_int_equal(parse(SYS_symlinkat, 0), CALLER_MAKES);
 	assert_int_equal(parse(SYS_linkat, 0), CALLER_OTHER);
