@@ -3,11 +3,16 @@
  * thread is, and its arguments. */
 #include "fs/caller.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 
 #include "util/auto.h"
@@ -119,4 +124,82 @@ enum caller_intent caller_intent(pid_t tid)
 	if (fd_read_file(AT_FDCWD, path, TEXT_MAX, &text, NULL) < 0)
 		return CALLER_UNKNOWN;
 	return caller_parse(text);
+}
+
+/* --- descriptors --- */
+
+/* 1: it is of that file; 0: of another; else -errno. */
+static int is_of(pid_t tid, const char *fd, uint64_t ino)
+{
+	autofree char *text = NULL;
+	char path[NAME_MAX + 40], line[40];
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%s", (int)tid, fd);
+	r = fd_read_file(AT_FDCWD, path, FDINFO_MAX, &text, NULL);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	/* Linux 5.14 and newer tell it. */
+	if (!strstr(text, "\nino:\t"))
+		return -ENODATA;
+	snprintf(line, sizeof(line), "\nino:\t%" PRIu64 "\n", ino);
+	return strstr(text, line) != NULL;
+}
+
+/* `each` of the names in /proc/PID/WHAT, until one is not 0: 1, or -errno. */
+static int each_in(pid_t pid, const char *what,
+		   int (*each)(pid_t pid, const char *name, uint64_t ino),
+		   uint64_t ino)
+{
+	const struct dirent *e;
+	unsigned seen = 0;
+	char path[40];
+	DIR *dir;
+	int r = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, what);
+	dir = opendir(path);
+	if (!dir)
+		return -errno;
+	while (r == 0 && (e = readdir(dir))) {
+		if (e->d_name[0] == '.')
+			continue;
+		r = ++seen > SEEN_MAX ? -E2BIG : each(pid, e->d_name, ino);
+	}
+	closedir(dir);
+	return r;
+}
+
+static int process_has(pid_t pid, uint64_t ino)
+{
+	return each_in(pid, "fdinfo", is_of, ino);
+}
+
+/* Those whom this thread has made. */
+static int children_have(pid_t pid, const char *tid, uint64_t ino)
+{
+	autofree char *text = NULL;
+	char path[NAME_MAX + 40], *at, *end;
+	long child;
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%s/children", (int)pid,
+		 tid);
+	r = fd_read_file(AT_FDCWD, path, CHILDREN_MAX, &text, NULL);
+	if (r < 0)
+		return r;
+	for (at = text;; at = end) {
+		child = strtol(at, &end, 10);
+		if (end == at)
+			return 0;
+		r = process_has((pid_t)child, ino);
+		if (r != 0 && r != -ENOENT)
+			return r;
+	}
+}
+
+bool caller_is_last(pid_t tid, uint64_t ino)
+{
+	return tid > 0 && process_has(tid, ino) == 0 &&
+	       each_in(tid, "task", children_have, ino) == 0;
 }

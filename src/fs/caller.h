@@ -4,6 +4,8 @@
  * What does somebody look a name up for?  The kernel does not say; /proc does,
  * to whoever may trace the caller.
  */
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 enum caller_intent {
@@ -16,3 +18,6 @@ enum caller_intent {
 enum caller_intent caller_intent(pid_t tid);
 /* The same of the text of /proc/TID/syscall. */
 enum caller_intent caller_parse(const char *text);
+/* Has neither the process nor one that it has made a descriptor (any more) of
+ * the file with this st_ino?  False also if that cannot be seen. */
+bool caller_is_last(pid_t tid, uint64_t ino);

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
+#include "fs/caller.h"
 #include "fs/deed.h"
 #include "fs/handle.h"
 #include "fs/ops.h"
@@ -156,6 +157,23 @@ static void commit(fuse_req_t req, fuse_ino_t ino, struct handle *h,
 	deed_start(d);
 }
 
+/* A close after which nobody can write any more, and nobody has. */
+static void flush_clean(fuse_req_t req, fuse_ino_t ino, struct handle *h)
+{
+	struct call c;
+	int r = 0;
+
+	if (!writer_lacks_bytes(h->writer, fuse_req_ctx(req)->pid)) {
+		fuse_reply_err(req, 0);
+		return;
+	}
+	if (!call_begin(&c, req, ino))
+		return;
+	if (caller_is_last(c.wait.tid, c.node->ino))
+		r = writer_report_empty(h->writer);
+	call_fail(&c, r);
+}
+
 void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct handle *h = handle_of(fi);
@@ -163,6 +181,8 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	/* A shell's redirection makes more of these than files. */
 	if (h->writer && writer_dirty(h->writer))
 		commit(req, ino, h, run_flush);
+	else if (h->writer)
+		flush_clean(req, ino, h);
 	else
 		fuse_reply_err(req, 0);
 }

@@ -408,6 +408,29 @@ void writer_report(struct writer *w, int error, const char *text)
 		(void)outbox_fault(w->o, w->repo, object, error, "%s", text);
 }
 
+bool writer_lacks_bytes(struct writer *w, pid_t tid)
+{
+	enum process_state state;
+	pid_t pid = 0;
+
+	if (w->state != WRITER_CLEAN || !w->truncated || may_be_empty(w))
+		return false;
+	state = process_look(tid, &pid);
+	if (state != PROCESS_ALIVE && state != PROCESS_EXITED)
+		return false;
+	return pid > 0 && pid == w->creator;
+}
+
+int writer_report_empty(struct writer *w)
+{
+	struct digest ignored;
+	int error = writer_name(w, &ignored) == DRAFT_NAME_BLOB ? -EBADMSG
+								: -EINVAL;
+
+	writer_report(w, error, "it is empty");
+	return error;
+}
+
 /* Whoever opened it is gone, and of those who wrote it one was killed, or
  * failed: nobody else can say that it is whole. */
 static void give_up(struct writer *w)

@@ -61,6 +61,14 @@ int writer_flush(struct writer *w, pid_t tid, struct wait *wait);
 int writer_sync(struct writer *w, struct wait *wait); /* fsync: commits */
 /* Would a flush by anybody have something to do? */
 bool writer_dirty(const struct writer *w);
+/*
+ * Its name stands for bytes, it has got none, and whoever opened it, this
+ * thread's process, goes on living: a close of the last descriptor is no
+ * success then, though more may be written by those who inherited it.
+ */
+bool writer_lacks_bytes(struct writer *w, pid_t tid);
+/* Records that, and returns what is to be told. */
+int writer_report_empty(struct writer *w);
 /* RELEASE: commits what no FLUSH did (nobody can be told: failures are logged
  * and recorded), waiting for the network. */
 void writer_close(struct writer *w);

@@ -86,7 +86,7 @@ FILE_LOOKS = """
     open                    ok
     open O_DIRECTORY        ENOTDIR
     open O_NOFOLLOW         ok
-    open O_CREAT|O_EXCL     EEXIST; ok index layout history member dblob
+    open O_CREAT|O_EXCL     EEXIST; ok layout history dblob; EINVAL index; EBADMSG member
     open O_DIRECT           ok
     open with a slash       ENOTDIR
     look-up beneath         ENOTDIR

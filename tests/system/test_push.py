@@ -53,6 +53,34 @@ def test_tools(registry, mount, images, tmp_path, tool):
     finished(m)
 
 
+@pytest.mark.parametrize("options", ["-aHAX", "-ac", "-rt --size-only"])
+def test_rsync_held(registry, mount, images, tmp_path, options):
+    """What the repository has already is shown to who looks: that has attributes
+    too, which can be read and set."""
+    need("rsync", "skopeo")
+    m = mount(registry)
+    repo = "push/held" + "".join(c for c in options if c.isalpha()).lower()
+    run("cp", "-r", images.single.folder, m / repo / "_tags/1")
+    run("rsync", *options.split(), f"{images.single.folder}/", m / repo / "_tags/2")
+    check_image(registry, repo, "2", images.single, tmp_path)
+    assert pending(m) == []
+
+
+@pytest.mark.parametrize("tool", ["cp -r", "copytree", "rsync -r", "tar x"])
+def test_emptied(registry, mount, images, tmp_path, tool):
+    """A file that a full disk or a power cut has left empty is not an image's."""
+    need(NEEDED.get(tool.split()[0], "cp"))
+    m = mount(registry)
+    source = tmp_path / "layout"
+    shutil.copytree(images.single.folder, source)
+    layer = images.single.document()["layers"][0]["digest"]
+    (source / "blobs/sha256" / layer[7:]).write_bytes(b"")
+    with pytest.raises((AssertionError, shutil.Error)):
+        TOOLS[tool](source, m / "push/emptied/_tags/1.5")
+    assert layer[7:] in m.status("errors")
+    m.expect_exit = 75                             # it is pending: who pushes it again ends that
+
+
 def test_colon_name(registry, mount, images, tmp_path):
     m = mount(registry)
     run("cp", "-r", images.single.folder, m / "push/app:1.5")

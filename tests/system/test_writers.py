@@ -121,6 +121,50 @@ def test_shell(registry, mount, tmp_path, line):
     assert errors(m) == ""
 
 
+EMPTIES = [
+    'cp "$E" "$T"', 'install "$E" "$T"', 'cat "$E" | dd of="$T" 2>/dev/null', 'touch "$T"',
+    'busybox cp "$E" "$T"', 'rsync "$E" "$T"', 'rsync --inplace "$E" "$T"',
+    'python3 -c "import os; open(os.environ[\'T\'], \'w\').close()"']
+
+
+@pytest.mark.parametrize("place", ["w/empty/_blobs/{}", "w/empty:{:.9}/blobs/sha256/{}",
+                                   "w/empty:{:.9}/index.json"])
+def test_empty(registry, mount, tmp_path, place):
+    """No bytes are not those that the name stands for: who closes such a file is told."""
+    need("rsync", "busybox")
+    source = tmp_path / "empty"
+    source.write_bytes(b"")
+    m = mount(registry)
+    for line in EMPTIES:
+        digest = sha256(os.urandom(8))
+        target = m / place.format(digest if "_blobs" in place else digest[7:], digest[7:])
+        if "_blobs" not in place:
+            os.makedirs(target.parent)
+        done = run("bash", "-ec", line, env=dict(os.environ, E=str(source), T=str(target)),
+                   check=False)
+        assert done.returncode != 0, line
+        assert digest[7:16] in errors(m), line
+
+
+@pytest.mark.parametrize("line", [
+    'exec 3>"$T"; (sleep 0.3; cat "$F" >&3) & exec 3>&-; wait',
+    'python3 -c "import os, subprocess; f = open(os.environ[\'T\'], \'w\'); '
+    'p = subprocess.Popen([\'sh\', \'-c\', \'sleep 0.3; cat $F\'], stdout=f); '
+    'f.close(); p.wait()"'])
+def test_left_to_a_child(registry, mount, tmp_path, line):
+    """Closed without a byte by who made it, but a child writes it."""
+    data = os.urandom(100_000)
+    source = tmp_path / "data"
+    source.write_bytes(data)
+    m = mount(registry)
+    target = blob(m, "w/child", sha256(data))
+    done = run("bash", "-ec", line, env=dict(os.environ, F=str(source), T=str(target)),
+               check=False)
+    assert done.returncode == 0, done.stderr + errors(m)
+    wait_until(lambda: there(registry, "w/child", sha256(data)), 5, "the blob")
+    assert errors(m) == ""
+
+
 def test_killed(registry, mount, tmp_path):
     """A writer that is killed publishes nothing."""
     data = os.urandom(4 * MIB)

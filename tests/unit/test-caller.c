@@ -69,12 +69,46 @@ static void test_unreadable(void **state)
 	assert_int_equal(caller_intent(-1), CALLER_UNKNOWN);
 }
 
+static void test_last(void **state)
+{
+	char path[] = "/tmp/test-caller-XXXXXX";
+	int ends[2], fd = mkstemp(path), other;
+	struct stat st;
+	pid_t child;
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_false(caller_is_last(getpid(), st.st_ino));
+	other = dup(fd);
+	assert_int_equal(close(fd), 0);
+	assert_false(caller_is_last(getpid(), st.st_ino));
+	/* A child holds it till the pipe is closed. */
+	assert_int_equal(pipe(ends), 0);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		close(ends[1]);
+		_exit(read(ends[0], path, 1) != 0);
+	}
+	assert_int_equal(close(other), 0);
+	assert_false(caller_is_last(getpid(), st.st_ino));
+	assert_int_equal(close(ends[1]), 0);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	assert_int_equal(close(ends[0]), 0);
+	assert_true(caller_is_last(getpid(), st.st_ino));
+	assert_false(caller_is_last(0, st.st_ino));
+	assert_false(caller_is_last(-1, st.st_ino));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_open),
 		cmocka_unit_test(test_others),
 		cmocka_unit_test(test_unreadable),
+		cmocka_unit_test(test_last),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
