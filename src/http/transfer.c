@@ -391,6 +391,9 @@ int http_read_all(struct http_transfer *t, size_t max, struct wait *w,
 	}
 	if (n < 0)
 		return (int)n;
+	/* One that is empty has no buffer yet. */
+	if (str_add(&out, "") < 0)
+		return -ENOMEM;
 	*ret_len = out.len;
 	*ret = str_steal(&out);
 	return 0;
