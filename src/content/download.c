@@ -195,6 +195,7 @@ static bool job_may_go_elsewhere(struct job *j)
 	chunks_clear_failed(c);
 	autolock(&j->flight->flights->lock);
 	j->next = j->first;
+	pthread_cond_broadcast(&j->flight->moved);
 	return true;
 }
 

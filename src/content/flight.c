@@ -225,15 +225,43 @@ static void report_timeout(struct flight *f, struct repo *r, size_t i)
 		      "no byte came within the reader's patience");
 }
 
+static bool is_running(const struct flight *f, const struct repo *r)
+{
+	list_for(n, &f->jobs) {
+		const struct job *j = container_of(n, struct job, in_flight);
+
+		if (j->state == JOB_RUNNING && j->repo->registry == r->registry)
+			return true;
+	}
+	return false;
+}
+
+/* While somebody is at it a failure is not the last word: he may go elsewhere,
+ * and who is told too early would ask the same liar again. */
+static int flight_verdict(struct flight *f, const struct repo *r,
+			  struct wait *w)
+{
+	int e = 0;
+
+	if (!chunks_failed(f->chunks))
+		return 0;
+	autolock(&f->flights->lock);
+	while (e == 0 && chunks_failed(f->chunks) && is_running(f, r))
+		e = wait_cond(w, &f->moved, &f->flights->lock);
+	if (e < 0)
+		return e;
+	return chunks_failed(f->chunks) ? -EBADMSG : 0;
+}
+
 int flight_need(struct flight *f, struct repo *r, size_t i, struct wait *w)
 {
 	struct gate *gate = &f->flights->content->gate;
 	int e;
 
 	while (!chunks_ready(f->chunks, i, false)) {
-		if (chunks_failed(f->chunks))
-			return -EBADMSG;
-		e = wait_check(w);
+		e = flight_verdict(f, r, w);
+		if (e == 0)
+			e = wait_check(w);
 		if (e == 0)
 			e = gate_enter_as(gate, r->host, w);
 		if (e < 0)

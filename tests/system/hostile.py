@@ -78,7 +78,7 @@ ROWS = {
         "test_push_badimages.py::test_index"], 30),
     "A22": ("a tag that moves", ["test_moving.py::test_*"], 4),
     "A23": ("hostile mirrors", [
-        f"{NET}::test_a23_*", "test_mirrors.py::test_lying_mirror*",
+        f"{NET}::test_a23_*", "test_lying_mirrors.py::test_lying_mirror*",
         "test_mirrors.py::test_credentials_stay_at_the_origin"], 8),
     "A24": ("certificates that are no good", [
         f"{NET}::test_a24_*", "test_faults.py::test_unknown_authority"], 8),

@@ -189,41 +189,6 @@ def test_nowhere_is_not_found(pair, world):
     assert mirror.log(path=absent) and origin.log(path=absent)
 
 
-def test_lying_mirror_manifest(pair, world, images):
-    origin, mirror = pair
-    mirror.fault(path="/manifests/", method="GET", flip=10, count=0)
-    m = world.mount(origin)
-    path = m / "a/_manifests" / images.single.digest / "manifest.json"
-    assert read_file(path) == images.single.data(images.single.digest)
-    assert "another digest" in m.log()
-
-
-def test_lying_mirror_small_blob(pair, world, images):
-    """What could not be read before it was verified comes from elsewhere."""
-    origin, mirror = pair
-    mirror.fault(path="/blobs/", method="GET", flip=3, count=0)
-    m = world.mount(origin)
-    config = images.single.document()["config"]["digest"]
-    assert sha256(read_file(m / "a/_blobs" / config)) == config
-    assert "another digest" in m.log()
-    read_layers(m, images.single)
-    assert len(blob_gets(mirror)) == 1      # passed over since
-
-
-@pytest.mark.parametrize("verify", ["lazy", "strict"])
-def test_lying_mirror_large_blob(pair, world, images, verify):
-    """A reader of wrong bytes is told; the next one gets the right ones."""
-    origin, mirror = pair
-    mirror.fault(path="/blobs/", method="GET", flip=3, count=0)
-    m = world.mount(origin, verify=verify)
-    digest = layers(images.large)[0]
-    path = m / "big/_blobs" / digest
-    if verify == "lazy":
-        assert errno_of(read_file, path) in ("EBADMSG", "EIO")
-    assert sha256(read_file(path)) == digest
-    assert blob_gets(origin)
-
-
 def test_mirror_cut_in_the_middle(pair, world, images):
     origin, mirror = pair
     mirror.fault(path="/blobs/", method="GET", cut={"at": 300_000, "how": "rst"},
