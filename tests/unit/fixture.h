@@ -31,8 +31,8 @@ static int fixture_stderr = -1, fixture_capture = -1;
 /* A path in the home; good for the next 16 calls. */
 __attribute__((unused)) static const char *at(const char *name)
 {
-	static char paths[16][512];
-	static unsigned int next;
+	static _Thread_local char paths[16][512];
+	static _Thread_local unsigned int next;
 	char *path = paths[next++ % COUNT(paths)];
 
 	snprintf(path, sizeof(paths[0]), "%s/%s", fixture_dir, name);

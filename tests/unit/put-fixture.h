@@ -41,17 +41,14 @@ static struct {
 static void refuse_with(struct reply *p, int status, const char *code,
 			const char *text)
 {
-	static char body[512];
-
 	if (!code) {
 		say(p, status, "");
 		return;
 	}
-	snprintf(body, sizeof(body),
+	add_head(p, "Content-Type: application/json");
+	say_made(p, status,
 		 "{\"errors\":[{\"code\":\"%s\",\"message\":\"%s\"}]}", code,
 		 text ? text : "");
-	add_head(p, "Content-Type: application/json");
-	say(p, status, body);
 }
 
 static const char *digest_text(const char *body)

@@ -27,6 +27,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "registry/fetch.h"
 #include "registry/registry.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(*(a)))
@@ -46,6 +47,7 @@ struct reply {
 	int status;
 	char headers[4096]; /* lines with CRLF */
 	const char *body;
+	char *made; /* NULL, or the body: of this reply alone, freed with it */
 	size_t len;
 	long long length; /* Content-Length to claim; -1: the true one */
 	bool no_length;	  /* ends with the connection */
@@ -124,18 +126,26 @@ UNUSED static void say(struct reply *p, int status, const char *body)
 	p->len = strlen(body);
 }
 
+/* It is sent when others are made already. */
+UNUSED __attribute__((format(printf, 3, 4))) static void
+say_made(struct reply *p, int status, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (vasprintf(&p->made, fmt, ap) < 0)
+		abort();
+	va_end(ap);
+	say(p, status, p->made);
+}
+
 /* An OCI error document. */
 UNUSED static void refuse(struct reply *p, int status, const char *code)
 {
-	static char bodies[64][512]; /* the lock is held */
-	static unsigned next;
-	char *body = bodies[next++ % COUNT(bodies)];
-
-	snprintf(body, sizeof(bodies[0]),
+	add_head(p, "Content-Type: application/json");
+	say_made(p, status,
 		 "{\"errors\":[{\"code\":\"%s\",\"message\":\"said %s\"}]}",
 		 code, code);
-	add_head(p, "Content-Type: application/json");
-	say(p, status, body);
 }
 
 static bool script_send(int fd, const void *bytes, size_t n)
@@ -306,6 +316,7 @@ static bool script_one(struct script_connection *c, struct request *q)
 		more = script_receive_body(c->fd, q);
 	if (!more) {
 		free(q->body);
+		free(p->made);
 		free(p);
 		return false;
 	}
@@ -320,6 +331,7 @@ static bool script_one(struct script_connection *c, struct request *q)
 	s->busy--;
 	pthread_mutex_unlock(&s->lock);
 	free(q->body);
+	free(p->made);
 	free(p);
 	return more;
 }
@@ -558,4 +570,28 @@ static void client_stop(struct client *c)
 	script_done(&c->s);
 	script_done(&c->other);
 	nftw(c->home, client_remove, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+/* Of a blob of a/b, or -errno. */
+UNUSED static int client_blob_size(struct client *c, const char *digest)
+{
+	struct digest d;
+	uint64_t size = 0;
+	int r;
+
+	assert_int_equal(digest_parse(digest, &d), 0);
+	r = fetch_blob_head(c->r, "a/b", &d, &c->w, &size);
+	return r < 0 ? r : (int)size;
+}
+
+/* .registryfs/errors; good until the next call. */
+UNUSED static const char *client_errors(struct client *c)
+{
+	static char text[4096];
+	struct str out = {.len = 0};
+
+	assert_int_equal(fault_log_print(c->faults, &out), 0);
+	snprintf(text, sizeof(text), "%s", out.buf ? out.buf : "");
+	str_done(&out);
+	return text;
 }

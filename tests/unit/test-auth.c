@@ -48,18 +48,15 @@ static void ask_for_token(struct scripted *s, struct reply *p,
 static void answer_token(struct scripted *s, const struct request *q,
 			 struct reply *p)
 {
-	static char body[256];
 	bool named = !head_is(q, "Authorization", NULL);
 
 	if (token_403 && named) {
 		refuse(p, 403, "DENIED");
 		return;
 	}
-	snprintf(body, sizeof(body),
-		 "{\"token\":\"tok%u%s%s\",\"expires_in\":300}", token_number,
-		 named ? "-named" : "",
+	say_made(p, 200, "{\"token\":\"tok%u%s%s\",\"expires_in\":300}",
+		 token_number, named ? "-named" : "",
 		 strstr(q->target, "extra") ? "-extra" : "");
-	say(p, 200, body);
 }
 
 static bool has_token(const struct request *q, const char *suffix)
@@ -198,28 +195,6 @@ static int teardown(void **state)
 	return 0;
 }
 
-static int blob_size(struct client *c)
-{
-	struct digest d;
-	uint64_t size = 0;
-	int r;
-
-	assert_int_equal(digest_parse(DIGEST, &d), 0);
-	r = fetch_blob_head(c->r, "a/b", &d, &c->w, &size);
-	return r < 0 ? r : (int)size;
-}
-
-static char *errors(struct client *c)
-{
-	static char text[4096];
-	struct str out = {.len = 0};
-
-	assert_int_equal(fault_log_print(c->faults, &out), 0);
-	snprintf(text, sizeof(text), "%s", out.buf ? out.buf : "");
-	str_done(&out);
-	return text;
-}
-
 static void test_probe(void **state)
 {
 	static const struct {
@@ -264,18 +239,18 @@ static void test_anonymous_bearer(void **state)
 	struct client *c = *state;
 
 	mode = BEARER;
-	assert_int_equal(blob_size(c), 11);
+	assert_int_equal(client_blob_size(c, DIGEST), 11);
 	/* 401, token, answer; then the token is known. */
 	assert_int_equal(c->s.asked, 3);
 	assert_int_equal(asked(&c->s, "GET /token?client_id=registryfs&service="
 				      "reg.test&scope=repository%3Aa%2Fb%3A"
 				      "pull HTTP"),
 			 1);
-	assert_int_equal(blob_size(c), 11);
+	assert_int_equal(client_blob_size(c, DIGEST), 11);
 	assert_int_equal(c->s.asked, 4);
 	/* It ends before its time: one 401, one new token, no attempt lost. */
 	token_number++;
-	assert_int_equal(blob_size(c), 11);
+	assert_int_equal(client_blob_size(c, DIGEST), 11);
 	assert_int_equal(c->s.asked, 7);
 }
 
@@ -290,7 +265,7 @@ static void test_credential_first(void **state)
 	client_login(c, BASIC);
 	assert_int_equal(registry_identity(c->r, "a/b", id), 0);
 	assert_string_not_equal(id, nobody);
-	assert_int_equal(blob_size(c), 11);
+	assert_int_equal(client_blob_size(c, DIGEST), 11);
 	/* What is asked for is learned from /v2/, not with the password. */
 	assert_int_equal(c->s.asked, 3);
 	assert_int_equal(asked(&c->s, "GET /v2/ HTTP"), 1);
@@ -326,7 +301,7 @@ static void test_challenges(void **state)
 		mode = rows[i].mode;
 		if (rows[i].login)
 			client_login(c, rows[i].login);
-		assert_int_equal(blob_size(c), rows[i].result);
+		assert_int_equal(client_blob_size(c, DIGEST), rows[i].result);
 		assert_int_equal(c->s.asked, rows[i].asked);
 		assert_int_equal(c->other.asked, 0);
 		assert_int_equal(fault_log_count(c->faults),
@@ -342,9 +317,9 @@ static void test_scope_remembered(void **state)
 	struct client *c = *state;
 
 	mode = NEW_SCOPE;
-	assert_int_equal(blob_size(c), 11);
+	assert_int_equal(client_blob_size(c, DIGEST), 11);
 	tokens_drop(c->r->tokens, "tok1-extra");
-	assert_int_equal(blob_size(c), 11);
+	assert_int_equal(client_blob_size(c, DIGEST), 11);
 	assert_int_equal(c->s.asked, 5);
 }
 
@@ -354,8 +329,8 @@ static void test_not_enough(void **state)
 	struct client *c = *state;
 
 	mode = HUB_EMPTY;
-	assert_int_equal(blob_size(c), -EACCES);
-	assert_int_equal(blob_size(c), -EACCES);
+	assert_int_equal(client_blob_size(c, DIGEST), -EACCES);
+	assert_int_equal(client_blob_size(c, DIGEST), -EACCES);
 	assert_int_equal(asked(&c->s, "GET /token"), 1);
 	assert_int_equal(c->s.asked, 4);
 }
@@ -370,9 +345,9 @@ static void test_moved_realm(void **state)
 		mode = BEARER;
 		token_number++; /* nobody has one any more */
 		token_gone = true;
-		assert_int_equal(blob_size(c), -ECONNREFUSED);
+		assert_int_equal(client_blob_size(c, DIGEST), -ECONNREFUSED);
 		token_gone = false;
-		assert_int_equal(blob_size(c), 11);
+		assert_int_equal(client_blob_size(c, DIGEST), 11);
 		teardown(state);
 		setup(state);
 		c = *state;
@@ -386,8 +361,8 @@ static void test_evil_realm(void **state)
 
 	mode = EVIL_REALM;
 	client_login(c, BASIC);
-	assert_int_equal(blob_size(c), -EACCES);
-	assert_non_null(strstr(errors(c), "another site"));
+	assert_int_equal(client_blob_size(c, DIGEST), -EACCES);
+	assert_non_null(strstr(client_errors(c), "another site"));
 	assert_int_equal(asked(&c->s, "Basic "), 0);
 }
 
@@ -399,11 +374,11 @@ static void test_refused_credential(void **state)
 	mode = BEARER;
 	token_403 = true;
 	client_login(c, BASIC);
-	assert_int_equal(blob_size(c), 11);
+	assert_int_equal(client_blob_size(c, DIGEST), 11);
 	/* /v2/, token refused, token for nobody, answer */
 	assert_int_equal(c->s.asked, 4);
 	/* And is not sent again for a while. */
-	assert_int_equal(blob_size(c), 11);
+	assert_int_equal(client_blob_size(c, DIGEST), 11);
 	assert_int_equal(c->s.asked, 5);
 	assert_int_equal(asked(&c->s, "Basic "), 1);
 }
@@ -414,12 +389,12 @@ static void test_newer_credential(void **state)
 
 	mode = BASIC_ONLY;
 	client_login(c, OTHER_BASIC);
-	assert_int_equal(blob_size(c), -EACCES);
+	assert_int_equal(client_blob_size(c, DIGEST), -EACCES);
 	/* As docker login would, behind our back. */
 	c->r->refresh_after_ms = 0;
 	client_auths(c, NULL);
 	client_login(c, BASIC);
-	assert_int_equal(blob_size(c), 11);
+	assert_int_equal(client_blob_size(c, DIGEST), 11);
 }
 
 static void test_forbidden(void **state)
@@ -428,7 +403,7 @@ static void test_forbidden(void **state)
 
 	mode = GHCR;
 	client_login(c, BASIC);
-	assert_int_equal(blob_size(c), 11);
+	assert_int_equal(client_blob_size(c, DIGEST), 11);
 	/* /v2/, token, 403, token for nobody, answer */
 	assert_int_equal(c->s.asked, 5);
 }
@@ -448,12 +423,12 @@ static void test_two_schemes(void **state)
 
 	mode = HARBOR;
 	client_login(c, BASIC);
-	assert_int_equal(blob_size(c), 11);
+	assert_int_equal(client_blob_size(c, DIGEST), 11);
 	assert_int_equal(call_run(c->r, &catalogue, &c->w, &call), 0);
 	assert_int_equal(call_status(call), 200);
 	call_close(call);
 	unsigned n = c->s.asked;
-	assert_int_equal(blob_size(c), 11);
+	assert_int_equal(client_blob_size(c, DIGEST), 11);
 	assert_int_equal(c->s.asked, n + 1);
 }
 
@@ -468,7 +443,7 @@ static void test_print(void **state)
 	str_clear(&page);
 	mode = BEARER;
 	client_login(c, BASIC);
-	assert_int_equal(blob_size(c), 11);
+	assert_int_equal(client_blob_size(c, DIGEST), 11);
 	assert_int_equal(registry_print(c->r, &page), 0);
 	assert_non_null(strstr(page.buf, "bearer"));
 	assert_non_null(strstr(page.buf, "76 of 100 left"));

@@ -35,17 +35,14 @@ static char big[BIG];
 
 static void answer_token(const struct request *q, struct reply *p)
 {
-	static char body[128];
-
 	if (!head_is(q, "Authorization", "Basic " BASIC) &&
 	    !head_is(q, "Authorization", NULL)) {
 		refuse(p, 401, "UNAUTHORIZED");
 		return;
 	}
-	snprintf(body, sizeof(body), "{\"token\":\"tok%u%s%s\"}", act.token,
+	say_made(p, 200, "{\"token\":\"tok%u%s%s\"}", act.token,
 		 act.useless ? "-useless" : "",
 		 head_is(q, "Authorization", NULL) ? "-nobody" : "");
-	say(p, 200, body);
 }
 
 static bool let_in(struct scripted *s, const struct request *q, struct reply *p)

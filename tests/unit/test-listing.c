@@ -22,22 +22,21 @@ static const char *const wild[] = {"b", "a", "c", "z", "d", "a",
 
 static void list_page(struct reply *p, size_t from)
 {
-	static char bodies[8][512];
-	static unsigned next;
-	char *s = bodies[next++ % COUNT(bodies)];
+	char s[512];
 	size_t n = 0, end = from + PAGE < all_len ? from + PAGE : all_len;
 
-	n += (size_t)snprintf(s, 512, "{\"name\":\"" REPO "\",\"tags\":[");
+	n += (size_t)snprintf(s, sizeof(s),
+			      "{\"name\":\"" REPO "\",\"tags\":[");
 	for (size_t i = from; i < end; i++)
-		n += (size_t)snprintf(s + n, 512 - n, "%s\"%s\"",
+		n += (size_t)snprintf(s + n, sizeof(s) - n, "%s\"%s\"",
 				      i > from ? "," : "", all[i]);
-	snprintf(s + n, 512 - n, "]}");
+	snprintf(s + n, sizeof(s) - n, "]}");
 	if (end < all_len)
 		add_head(p,
 			 "Link: </v2/" REPO "/tags/list?from=%zu>; "
 			 "rel=\"next\"",
 			 end);
-	say(p, 200, s);
+	say_made(p, 200, "%s", s);
 }
 
 static bool answer_tags(struct site *site, const struct request *q,

@@ -52,14 +52,9 @@ static const char *names(unsigned from, unsigned k)
 
 static void list(const struct request *q, struct reply *p, const char *inside)
 {
-	static char body[8][40000];
-	static unsigned next;
-	char *s = body[next++ % COUNT(body)];
-
-	snprintf(s, sizeof(body[0]), "{\"name\":\"a/b\",\"%s\":%s}",
+	say_made(p, 200, "{\"name\":\"a/b\",\"%s\":%s}",
 		 strstr(q->target, "_catalog") ? "repositories" : "tags",
 		 inside);
-	say(p, 200, s);
 }
 
 static void array(const struct request *q, struct reply *p, const char *inside)

@@ -63,8 +63,6 @@ static const char *digest_text(const char *body)
 
 static void answer_get(const struct request *q, struct reply *p)
 {
-	static char body[sizeof(act.doc)];
-
 	if (strcmp(q->method, "GET") == 0)
 		act.gets++;
 	if (act.get) {
@@ -75,14 +73,13 @@ static void answer_get(const struct request *q, struct reply *p)
 		refuse(p, 404, "MANIFEST_UNKNOWN");
 		return;
 	}
-	memcpy(body, act.doc, sizeof(body));
 	add_head(p, "Content-Type: %s", act.type);
 	add_head(p, "Docker-Content-Digest: %s",
-		 digest_text(act.lies ? "lie" : body));
+		 digest_text(act.lies ? "lie" : act.doc));
 	if (act.etags)
 		add_head(p, "ETag: %s\"%s\"", act.weak ? "W/" : "",
-			 digest_text(body));
-	say(p, 200, body);
+			 digest_text(act.doc));
+	say_made(p, 200, "%s", act.doc);
 	if (strcmp(q->method, "GET") == 0 && act.races > 0) {
 		snprintf(act.doc, sizeof(act.doc), EMPTY "%*s", ENTRY(C),
 			 (int)act.races--, "");

@@ -56,28 +56,6 @@ static int teardown(void **state)
 	return 0;
 }
 
-static int blob_size(struct client *c)
-{
-	struct digest d;
-	uint64_t size = 0;
-	int r;
-
-	assert_int_equal(digest_parse(DIGEST, &d), 0);
-	r = fetch_blob_head(c->r, "a/b", &d, &c->w, &size);
-	return r < 0 ? r : (int)size;
-}
-
-static char *errors(struct client *c)
-{
-	static char text[4096];
-	struct str out = {.len = 0};
-
-	assert_int_equal(fault_log_print(c->faults, &out), 0);
-	snprintf(text, sizeof(text), "%s", out.buf ? out.buf : "");
-	str_done(&out);
-	return text;
-}
-
 static void test_names(void **state)
 {
 	struct client *c = *state;
@@ -101,8 +79,8 @@ static void test_plain_http(void **state)
 {
 	struct client *c = *state;
 
-	assert_int_equal(blob_size(c), 11);
-	assert_int_equal(blob_size(c), 11);
+	assert_int_equal(client_blob_size(c, DIGEST), 11);
+	assert_int_equal(client_blob_size(c, DIGEST), 11);
 	assert_int_equal(asked(&c->s, "HEAD " BLOB), 2);
 	assert_int_equal(c->r->scheme, SCHEME_HTTP);
 	/* HttpHeaders of the configuration are for registries. */
@@ -130,7 +108,7 @@ static void test_retries(void **state)
 		c = *state;
 		trouble = rows[i].status;
 		trouble_times = rows[i].times;
-		assert_int_equal(blob_size(c), rows[i].result);
+		assert_int_equal(client_blob_size(c, DIGEST), rows[i].result);
 		assert_int_equal(c->s.asked, rows[i].asked);
 		teardown(state);
 	}
@@ -147,8 +125,8 @@ static void test_retry_after(void **state)
 	trouble_times = 1;
 	trouble_headers = "Retry-After: 3600";
 	wait_init(&c->w, 1000, 0);
-	assert_int_equal(blob_size(c), -ETIMEDOUT);
-	assert_int_equal(blob_size(c), -ETIMEDOUT);
+	assert_int_equal(client_blob_size(c, DIGEST), -ETIMEDOUT);
+	assert_int_equal(client_blob_size(c, DIGEST), -ETIMEDOUT);
 	assert_int_equal(c->s.asked, 1);
 	assert_true(clock_ms() - start < 900);
 	assert_int_equal(registry_print(c->r, &page), 0);
@@ -164,9 +142,9 @@ static void test_pull_limit(void **state)
 	trouble = 429;
 	trouble_times = 1;
 	trouble_headers = "ratelimit-remaining: 0;w=21600";
-	assert_int_equal(blob_size(c), -ETIMEDOUT);
+	assert_int_equal(client_blob_size(c, DIGEST), -ETIMEDOUT);
 	assert_int_equal(c->s.asked, 1);
-	assert_int_equal(blob_size(c), 11);
+	assert_int_equal(client_blob_size(c, DIGEST), 11);
 }
 
 struct crowd {
@@ -240,9 +218,9 @@ static void test_breaker(void **state)
 		assert_int_equal(fetch_blob_head(dead, "a/b", &d, &c->w, &size),
 				 -ECONNREFUSED);
 	assert_true(clock_ms() - start < 200);
-	assert_non_null(strstr(errors(c), "ECONNREFUSED"));
+	assert_non_null(strstr(client_errors(c), "ECONNREFUSED"));
 	/* The other host is not concerned. */
-	assert_int_equal(blob_size(c), 11);
+	assert_int_equal(client_blob_size(c, DIGEST), 11);
 }
 
 static bool was_told_to_wait(struct registry *r)
