@@ -148,6 +148,10 @@ int tree_get(struct tree *t, uint64_t ino, struct tree_inode *ret);
  * first), by bytes. */
 int tree_list(struct tree *t, uint64_t dir, const char *after, size_t max,
 	      struct tree_name **ret, size_t *ret_len);
+/* The same with the inode of each, as tree_get would say; caller frees both. */
+int tree_list_inodes(struct tree *t, uint64_t dir, const char *after,
+		     size_t max, struct tree_name **ret,
+		     struct tree_inode **ret_inodes, size_t *ret_len);
 /* The same from the skip-th on. */
 int tree_list_from(struct tree *t, uint64_t dir, uint64_t skip, size_t max,
 		   struct tree_name **ret, size_t *ret_len);

@@ -12,19 +12,26 @@
 #include "util/auto.h"
 #include "util/vec.h"
 
+#define NAME_COLUMNS 3
+
 /* While it grows, the names are offsets into the text. */
 struct names {
 	struct tree_name *v;
 	size_t len, cap;
 	char *text;
 	size_t text_len, text_cap;
+	bool with_inodes;
+	VEC(struct tree_inode) inodes;
 };
 
 static void names_done(struct names *n)
 {
 	free(n->v);
 	free(n->text);
+	vec_done(&n->inodes);
 }
+
+#define autonames __attribute__((cleanup(names_done))) struct names
 
 static int name_text(struct names *n, const void *name, size_t len)
 {
@@ -69,28 +76,55 @@ static int name_add(struct names *n, struct ask *a)
 	return vec_push(n, item);
 }
 
-static int names_read(struct ask *a, struct tree_name **ret, size_t *ret_len)
+static int inode_add(struct names *n, struct ask *a)
 {
-	__attribute__((cleanup(names_done))) struct names names = {0};
+	struct tree_inode i = {0};
+	int r = tree_inode_read(a, NAME_COLUMNS, &i);
+
+	return r < 0 ? r : vec_push(&n->inodes, i);
+}
+
+/* The caller frees what it does not take. */
+static int names_read(struct ask *a, struct names *names)
+{
 	char *text;
 	int r;
 
 	while ((r = ask_next(a)) > 0) {
-		r = name_add(&names, a);
+		r = name_add(names, a);
+		if (r == 0 && names->with_inodes)
+			r = inode_add(names, a);
 		if (r < 0)
 			return r;
 	}
 	if (r < 0)
 		return r;
-	text = names.text;
-	for (size_t i = 0; i < names.len; i++) {
-		names.v[i].name = text;
+	text = names->text;
+	for (size_t i = 0; i < names->len; i++) {
+		names->v[i].name = text;
 		text += strlen(text) + 1;
 	}
-	*ret = steal(&names.v);
-	*ret_len = names.len;
-	names.text = NULL;
 	return 0;
+}
+
+static void names_take(struct names *names, struct tree_name **ret,
+		       size_t *ret_len)
+{
+	*ret = steal(&names->v);
+	*ret_len = names->len;
+	names->text = NULL;
+}
+
+/* The statements want the directory, the name before, and how many. */
+static int names_after(struct tree *t, enum tree_sql which, uint64_t dir,
+		       const char *after, size_t max, struct names *ret)
+{
+	autoask a = ask_start(t, which);
+
+	ask_int(&a, (int64_t)dir);
+	ask_bytes(&a, after ? after : "", after ? strlen(after) : 0);
+	ask_int(&a, (int64_t)(max < TREE_NAMES_MAX ? max : TREE_NAMES_MAX));
+	return names_read(&a, ret);
 }
 
 /* One piece of memory holds all texts; the first one is its beginning. */
@@ -104,23 +138,46 @@ void tree_names_free(struct tree_name *names, size_t len)
 int tree_list(struct tree *t, uint64_t dir, const char *after, size_t max,
 	      struct tree_name **ret, size_t *ret_len)
 {
-	autolock(&t->lock);
-	autoask a = ask_start(t, TREE_SQL_LIST);
+	autonames names = {0};
+	int r;
 
-	ask_int(&a, (int64_t)dir);
-	ask_bytes(&a, after ? after : "", after ? strlen(after) : 0);
-	ask_int(&a, (int64_t)(max < TREE_NAMES_MAX ? max : TREE_NAMES_MAX));
-	return names_read(&a, ret, ret_len);
+	autolock(&t->lock);
+	r = names_after(t, TREE_SQL_LIST, dir, after, max, &names);
+	if (r == 0)
+		names_take(&names, ret, ret_len);
+	return r;
+}
+
+int tree_list_inodes(struct tree *t, uint64_t dir, const char *after,
+		     size_t max, struct tree_name **ret,
+		     struct tree_inode **ret_inodes, size_t *ret_len)
+{
+	autonames names = {.with_inodes = true};
+	int r;
+
+	autolock(&t->lock);
+	r = names_after(t, TREE_SQL_LIST_INODES, dir, after, max, &names);
+	if (r < 0)
+		return r;
+	names_take(&names, ret, ret_len);
+	*ret_inodes = steal(&names.inodes.v);
+	return 0;
 }
 
 int tree_list_from(struct tree *t, uint64_t dir, uint64_t skip, size_t max,
 		   struct tree_name **ret, size_t *ret_len)
 {
+	autonames names = {0};
+	int r;
+
 	autolock(&t->lock);
 	autoask a = ask_start(t, TREE_SQL_LIST_FROM);
 
 	ask_int(&a, (int64_t)dir);
 	ask_int(&a, (int64_t)(max < TREE_NAMES_MAX ? max : TREE_NAMES_MAX));
 	ask_int(&a, (int64_t)(skip < INT64_MAX ? skip : INT64_MAX));
-	return names_read(&a, ret, ret_len);
+	r = names_read(&a, &names);
+	if (r == 0)
+		names_take(&names, ret, ret_len);
+	return r;
 }

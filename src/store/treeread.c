@@ -38,14 +38,15 @@ static const struct {
 };
 #define COLUMNS (sizeof(bounds) / sizeof(bounds[0]))
 
-static int read_inode(struct ask *a, struct tree_inode *ret)
+int tree_inode_read(struct ask *a, int col, struct tree_inode *ret)
 {
 	struct tree_inode i;
 	int64_t v[COLUMNS];
 	int r = 0;
 
 	for (size_t c = 0; r == 0 && c < COLUMNS; c++)
-		r = ask_get_int(a, (int)c, bounds[c].min, bounds[c].max, &v[c]);
+		r = ask_get_int(a, col + (int)c, bounds[c].min, bounds[c].max,
+				&v[c]);
 	if (r < 0)
 		return r;
 	i = (struct tree_inode){
@@ -83,7 +84,7 @@ static int one_inode(struct ask *a, struct tree_inode *ret)
 
 	if (r == 0)
 		return -ENOENT;
-	return r < 0 ? r : read_inode(a, ret);
+	return r < 0 ? r : tree_inode_read(a, 0, ret);
 }
 
 int tree_inode_get(struct tree *t, uint64_t ino, struct tree_inode *ret)

@@ -106,6 +106,11 @@ static const char *const statements[TREE_SQL_COUNT] = {
 			  " WHERE dir=? AND name>? ORDER BY name LIMIT ?",
 	[TREE_SQL_LIST_FROM] = "SELECT name, ino, mode FROM name"
 			       " WHERE dir=? ORDER BY name LIMIT ?2 OFFSET ?3",
+	/* A name without its inode is one of NULLs: damaged. */
+	[TREE_SQL_LIST_INODES] =
+		"SELECT n.name, n.ino, n.mode, " INODE " FROM name AS n"
+		" LEFT JOIN inode AS i ON i.ino=n.ino"
+		" WHERE n.dir=? AND n.name>? ORDER BY n.name LIMIT ?",
 	[TREE_SQL_ADD_PIECE] = "INSERT INTO piece(ino, " PIECE ")"
 			       " VALUES(?,?,?,?,?,?,?)",
 	[TREE_SQL_DROP_PIECES] = "DELETE FROM piece WHERE ino=?",

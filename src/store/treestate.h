@@ -48,6 +48,9 @@ struct tree {
 int tree_error(struct tree *t, int rc);
 /* With the lock held. */
 int tree_inode_get(struct tree *t, uint64_t ino, struct tree_inode *ret);
+/* Of a row whose columns are an inode's from `col` on. */
+struct ask;
+int tree_inode_read(struct ask *a, int col, struct tree_inode *ret);
 int tree_name_check(const char *name);
 /* Before sealing: link counts, no files without names. */
 int tree_settle(struct tree *t);

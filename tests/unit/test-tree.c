@@ -199,6 +199,34 @@ static int by_bytes(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+/* With the inodes it is the same list, and they are what is found by name. */
+static void check_listed(struct tree *t, const char *after,
+			 const struct tree_name *names, size_t names_len)
+{
+	struct tree_inode *listed = NULL, i;
+	struct tree_name *v = NULL;
+	size_t len = 0;
+
+	assert_int_equal(
+		tree_list_inodes(t, 1, after, names_len, &v, &listed, &len), 0);
+	assert_int_equal(len, names_len);
+	for (size_t n = 0; n < len; n++) {
+		assert_string_equal(v[n].name, names[n].name);
+		assert_int_equal(v[n].ino, names[n].ino);
+		assert_int_equal(v[n].mode, names[n].mode);
+		memset(&i, 0, sizeof(i));
+		assert_int_equal(tree_get(t, v[n].ino, &i), 0);
+		assert_int_equal(listed[n].ino, i.ino);
+		assert_int_equal(listed[n].mode, i.mode);
+		assert_int_equal(listed[n].nlink, i.nlink);
+		assert_int_equal(listed[n].size_bytes, i.size_bytes);
+		assert_int_equal(listed[n].mtime_s, i.mtime_s);
+		assert_int_equal(listed[n].src_ino, i.src_ino);
+	}
+	tree_names_free(v, len);
+	free(listed);
+}
+
 static void check_names(struct tree *t, bool sealed)
 {
 	const char *sorted[ODD_NAMES], *after = NULL;
@@ -227,6 +255,7 @@ static void check_names(struct tree *t, bool sealed)
 			assert_int_equal(i.ino, v[n].ino);
 			assert_int_equal(same[n].ino, v[n].ino);
 		}
+		check_listed(t, after, v, len);
 		after = sorted[k + len - 1];
 		tree_names_free(same, same_len);
 		tree_names_free(v, len);

@@ -158,6 +158,7 @@ static void use_hostile(struct tree *t)
 {
 	struct tree_point *points = NULL;
 	struct tree_name *names = NULL;
+	struct tree_inode *inodes = NULL;
 	autostr out = {.max = 4 * MIB};
 	uint64_t inos[64];
 	struct tree_piece p;
@@ -171,6 +172,13 @@ static void use_hostile(struct tree *t)
 			for (size_t n = 0; n < len; n++)
 				(void)tree_find(t, ino, names[n].name, &i);
 			tree_names_free(names, len);
+		}
+		if (tree_list_inodes(t, ino, NULL, 100, &names, &inodes,
+				     &len) == 0) {
+			for (size_t n = 0; n < len; n++)
+				assert_true(inodes[n].mode <= 0xffff);
+			tree_names_free(names, len);
+			free(inodes);
 		}
 		(void)tree_find_piece(t, ino, 50, &p);
 		(void)tree_get_link(t, ino, &out);
@@ -378,76 +386,112 @@ static int read_row(struct tree *t)
 	return r;
 }
 
-static void test_hostile_rows(void **state)
+static const char *const row_changes[] = {
+	"UPDATE inode SET mode=-32769 WHERE ino=3",
+	"UPDATE inode SET mode=40000 WHERE ino=3",
+	"UPDATE inode SET uid=-1 WHERE ino=3",
+	"UPDATE inode SET gid=4294967296 WHERE ino=3",
+	"UPDATE inode SET nlink=4294967295 WHERE ino=3",
+	"UPDATE inode SET flags=-1 WHERE ino=3",
+	"UPDATE inode SET size=-1 WHERE ino=3",
+	"UPDATE inode SET size=x'00' WHERE ino=3",
+	"UPDATE inode SET mtime='now' WHERE ino=3",
+	"UPDATE inode SET mtime_ns=1000000000 WHERE ino=3",
+	"UPDATE inode SET data=-1 WHERE ino=3",
+	"UPDATE inode SET layer=-1 WHERE ino=3",
+	"UPDATE inode SET src=1.5 WHERE ino=3",
+	"UPDATE name SET name=x'612f62' WHERE name=x'6631'",
+	"UPDATE name SET name=x'610062' WHERE name=x'6631'",
+	"UPDATE name SET name=zeroblob(256) WHERE name=x'6631'",
+	"UPDATE name SET ino=0 WHERE name=x'6631'",
+	"UPDATE name SET mode=99999 WHERE name=x'6631'",
+	"UPDATE piece SET off=-1 WHERE ino=3",
+	"UPDATE piece SET bytes=-1 WHERE ino=3",
+	"UPDATE piece SET bytes=9223372036854775807, off=1",
+	"UPDATE piece SET src_end=-1 WHERE ino=3",
+	"UPDATE piece SET digest=x'00' WHERE ino=3",
+	"UPDATE piece SET digest=zeroblob(33) WHERE ino=3",
+	"UPDATE point SET n=5",
+	"UPDATE point SET bits=256",
+	"UPDATE point SET in_off=-1",
+	"UPDATE extra SET link=5",
+	"UPDATE extra SET link=zeroblob(1048577)",
+	"UPDATE window SET bytes=zeroblob(1999999)",
+	"UPDATE window SET bytes=zeroblob(99999999)",
+	"UPDATE fact SET value='x' WHERE key='entries'",
+	"UPDATE fact SET value=1.5 WHERE key='text'",
+	"UPDATE fact SET value=x'610062' WHERE key='text'",
+	"UPDATE inode SET ino=-5 WHERE ino=3",
+};
+#define ROW_CHANGES (sizeof(row_changes) / sizeof(row_changes[0]))
+
+/* With one of these, or with none (ROW_CHANGES). */
+static struct tree *open_changed(struct fixture *f, size_t change)
 {
-	static const char *const changes[] = {
-		"UPDATE inode SET mode=-32769 WHERE ino=3",
-		"UPDATE inode SET mode=40000 WHERE ino=3",
-		"UPDATE inode SET uid=-1 WHERE ino=3",
-		"UPDATE inode SET gid=4294967296 WHERE ino=3",
-		"UPDATE inode SET nlink=4294967295 WHERE ino=3",
-		"UPDATE inode SET flags=-1 WHERE ino=3",
-		"UPDATE inode SET size=-1 WHERE ino=3",
-		"UPDATE inode SET size=x'00' WHERE ino=3",
-		"UPDATE inode SET mtime='now' WHERE ino=3",
-		"UPDATE inode SET mtime_ns=1000000000 WHERE ino=3",
-		"UPDATE inode SET data=-1 WHERE ino=3",
-		"UPDATE inode SET layer=-1 WHERE ino=3",
-		"UPDATE inode SET src=1.5 WHERE ino=3",
-		"UPDATE name SET name=x'612f62' WHERE name=x'6631'",
-		"UPDATE name SET name=x'610062' WHERE name=x'6631'",
-		"UPDATE name SET name=zeroblob(256) WHERE name=x'6631'",
-		"UPDATE name SET ino=0 WHERE name=x'6631'",
-		"UPDATE name SET mode=99999 WHERE name=x'6631'",
-		"UPDATE piece SET off=-1 WHERE ino=3",
-		"UPDATE piece SET bytes=-1 WHERE ino=3",
-		"UPDATE piece SET bytes=9223372036854775807, off=1",
-		"UPDATE piece SET src_end=-1 WHERE ino=3",
-		"UPDATE piece SET digest=x'00' WHERE ino=3",
-		"UPDATE piece SET digest=zeroblob(33) WHERE ino=3",
-		"UPDATE point SET n=5",
-		"UPDATE point SET bits=256",
-		"UPDATE point SET in_off=-1",
-		"UPDATE extra SET link=5",
-		"UPDATE extra SET link=zeroblob(1048577)",
-		"UPDATE window SET bytes=zeroblob(1999999)",
-		"UPDATE window SET bytes=zeroblob(99999999)",
-		"UPDATE fact SET value='x' WHERE key='entries'",
-		"UPDATE fact SET value=1.5 WHERE key='text'",
-		"UPDATE fact SET value=x'610062' WHERE key='text'",
-		"UPDATE inode SET ino=-5 WHERE ino=3",
-	};
 	struct tree_extra x = {.link = "to", .link_len = 2};
 	struct tree_inode i = {.mode = FILE_MODE};
 	struct tree_piece p = {.off = 0, .bytes = 10, .has_digest = true};
 	struct tree_point point = {0};
+	struct tree *t = must_create(f, KEY);
+	uint64_t ino;
+
+	add(t, 1, "d", DIR_MODE);
+	assert_int_equal(tree_add_inode(t, &i, &x, &ino), 0);
+	assert_int_equal(tree_add_name(t, 2, "f0", ino, i.mode), 0);
+	assert_int_equal(tree_add_piece(t, ino, &p), 0);
+	add(t, 2, "f1", FILE_MODE);
+	assert_int_equal(tree_add_point(t, &point, "w", 1), 0);
+	assert_int_equal(tree_set_int(t, "entries", 2), 0);
+	assert_int_equal(tree_set_text(t, "text", "x"), 0);
+	assert_int_equal(tree_seal(t), 0);
+	tree_close(t);
+	alter(f, change < ROW_CHANGES ? row_changes[change] : "SELECT 1");
+	return must_open(f, KEY);
+}
+
+static void test_hostile_rows(void **state)
+{
 	struct fixture *f = *state;
 	struct tree *t;
-	uint64_t ino;
 	int r;
 
-	for (size_t n = 0; n <= sizeof(changes) / sizeof(changes[0]); n++) {
-		bool good = n == sizeof(changes) / sizeof(changes[0]);
-
-		t = must_create(f, KEY);
-		add(t, 1, "d", DIR_MODE);
-		assert_int_equal(tree_add_inode(t, &i, &x, &ino), 0);
-		assert_int_equal(tree_add_name(t, 2, "f0", ino, i.mode), 0);
-		assert_int_equal(tree_add_piece(t, ino, &p), 0);
-		add(t, 2, "f1", FILE_MODE);
-		assert_int_equal(tree_add_point(t, &point, "w", 1), 0);
-		assert_int_equal(tree_set_int(t, "entries", 2), 0);
-		assert_int_equal(tree_set_text(t, "text", "x"), 0);
-		assert_int_equal(tree_seal(t), 0);
-		tree_close(t);
-		alter(f, good ? "SELECT 1" : changes[n]);
-		t = must_open(f, KEY);
+	for (size_t n = 0; n <= ROW_CHANGES; n++) {
+		t = open_changed(f, n);
 		r = read_row(t);
-		if (good)
+		if (n == ROW_CHANGES)
 			assert_int_equal(r, 0);
 		else if (r != -EBADMSG && r != -ENOENT)
-			fail_msg("%s: %d", changes[n], r);
+			fail_msg("%s: %d", row_changes[n], r);
 		assert_int_equal(tree_kept(f->s, KEY), r != -EBADMSG);
+		tree_close(t);
+	}
+}
+
+/* Nothing is left out of a list because its inode is. */
+static void test_hostile_lists(void **state)
+{
+	struct fixture *f = *state;
+	struct tree_inode *inodes;
+	struct tree_name *names;
+	struct tree *t;
+	size_t len;
+	bool good;
+	int r;
+
+	for (size_t n = 0; n <= ROW_CHANGES; n++) {
+		good = n == ROW_CHANGES ||
+		       (strncmp(row_changes[n], "UPDATE inode", 12) != 0 &&
+			strncmp(row_changes[n], "UPDATE name", 11) != 0);
+		t = open_changed(f, n);
+		r = tree_list_inodes(t, 2, NULL, 10, &names, &inodes, &len);
+		if (r != (good ? 0 : -EBADMSG))
+			fail_msg("%zu: %d", n, r);
+		assert_int_equal(tree_kept(f->s, KEY), good);
+		if (good) {
+			assert_int_equal(len, 2);
+			tree_names_free(names, len);
+			free(inodes);
+		}
 		tree_close(t);
 	}
 }
@@ -459,7 +503,7 @@ int main(void)
 		T(test_bits_flipped), T(test_bytes_changed),
 		T(test_truncated),    T(test_swapped),
 		T(test_foreign),      T(test_hostile_at_open),
-		T(test_hostile_rows),
+		T(test_hostile_rows), T(test_hostile_lists),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
