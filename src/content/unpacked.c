@@ -223,14 +223,37 @@ int unpacked_get(struct unpacked *u, uint64_t ino, struct wait *w,
 	return 0;
 }
 
-int unpacked_list(struct unpacked *u, uint64_t dir, const char *after,
-		  uint64_t skip, size_t max, struct wait *w,
-		  struct tree_name **ret, size_t *ret_len)
-{
+struct list_want {
+	uint64_t dir, skip;
+	const char *after;
+	size_t max;
+	bool inodes;
+};
+
+struct list_found {
 	struct tree_name *names;
+	struct tree_inode *inodes;
+	size_t len;
+};
+
+static int list_ask(struct tree *t, const struct list_want *q,
+		    struct list_found *f)
+{
+	if (q->inodes)
+		return tree_list_inodes(t, q->dir, q->after, q->max, &f->names,
+					&f->inodes, &f->len);
+	if (q->after)
+		return tree_list(t, q->dir, q->after, q->max, &f->names,
+				 &f->len);
+	return tree_list_from(t, q->dir, q->skip, q->max, &f->names, &f->len);
+}
+
+static int list_names(struct unpacked *u, const struct list_want *q,
+		      struct wait *w, struct list_found *ret)
+{
+	struct list_found f = {0};
 	struct look l = {0};
 	unsigned tries = 0;
-	size_t len;
 	int r;
 
 	do {
@@ -238,19 +261,49 @@ int unpacked_list(struct unpacked *u, uint64_t dir, const char *after,
 		r = unpacked_look(u, true, w, &l);
 		if (r < 0)
 			return r;
-		r = after ? tree_list(l.tree, dir, after, max, &names, &len)
-			  : tree_list_from(l.tree, dir, skip, max, &names,
-					   &len);
+		r = list_ask(l.tree, q, &f);
 	} while (look_renew(&l, &r, &tries));
-	if (r == 0 && len == 0 && l.damaged) {
-		tree_names_free(names, len);
+	if (r == 0 && f.len == 0 && l.damaged) {
+		tree_names_free(f.names, f.len);
+		free(f.inodes);
 		r = -EBADMSG;
 	}
 	look_done(&l);
+	if (r == 0)
+		*ret = f;
+	return r;
+}
+
+int unpacked_list(struct unpacked *u, uint64_t dir, const char *after,
+		  uint64_t skip, size_t max, struct wait *w,
+		  struct tree_name **ret, size_t *ret_len)
+{
+	const struct list_want want = {
+		.dir = dir, .skip = skip, .after = after, .max = max};
+	struct list_found found;
+	int r = list_names(u, &want, w, &found);
+
 	if (r < 0)
 		return r;
-	*ret = names;
-	*ret_len = len;
+	*ret = found.names;
+	*ret_len = found.len;
+	return 0;
+}
+
+int unpacked_list_inodes(struct unpacked *u, uint64_t dir, const char *after,
+			 size_t max, struct wait *w, struct tree_name **ret,
+			 struct tree_inode **ret_inodes, size_t *ret_len)
+{
+	const struct list_want want = {
+		.dir = dir, .after = after, .max = max, .inodes = true};
+	struct list_found found;
+	int r = list_names(u, &want, w, &found);
+
+	if (r < 0)
+		return r;
+	*ret = found.names;
+	*ret_inodes = found.inodes;
+	*ret_len = found.len;
 	return 0;
 }
 

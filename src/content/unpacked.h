@@ -45,6 +45,10 @@ int unpacked_get(struct unpacked *u, uint64_t ino, struct wait *w,
 int unpacked_list(struct unpacked *u, uint64_t dir, const char *after,
 		  uint64_t skip, size_t max, struct wait *w,
 		  struct tree_name **ret, size_t *ret_len);
+/* The same with the inodes, behind `after` (NULL: from the first on). */
+int unpacked_list_inodes(struct unpacked *u, uint64_t dir, const char *after,
+			 size_t max, struct wait *w, struct tree_name **ret,
+			 struct tree_inode **ret_inodes, size_t *ret_len);
 int unpacked_readlink(struct unpacked *u, uint64_t ino, struct wait *w,
 		      struct str *out);
 /* The image's own attributes: one value, or all names (NUL-separated). */

@@ -19,13 +19,15 @@
 #include "util/auto.h"
 
 #define PAGE_NAMES 512
+#define PAGE_FOUND 192 /* with their inodes: somewhat more than one answer */
 #define XATTR_DIGEST "user.oci.digest"
 #define XATTR_ABOUT "user.registryfs.about"
 
 struct page {
 	uint64_t first; /* number of its first name */
 	struct tree_name *names;
-	size_t len; /* 0: there is none at `first` and behind */
+	struct tree_inode *inodes; /* of as many; or NULL */
+	size_t len;		   /* 0: there is none at `first` and behind */
 };
 
 struct dir_handle {
@@ -43,6 +45,7 @@ static void page_free(struct page *p)
 	if (!p)
 		return;
 	tree_names_free(p->names, p->len);
+	free(p->inodes);
 	free(p);
 }
 
@@ -60,6 +63,11 @@ static const struct node_ops *ops_of(uint32_t mode)
 static int find_inode(const struct node_unpacked *u, const struct node_look *l,
 		      struct wait *w, struct tree_inode *ret, bool *ret_final)
 {
+	/* Lists are of what is final. */
+	if (l->found) {
+		*ret = *(const struct tree_inode *)l->found;
+		return 0;
+	}
 	if (l->hint)
 		return unpacked_get(u->unpacked, l->hint, w, ret, ret_final);
 	return unpacked_find(u->unpacked, u->ino, l->name, w, ret, ret_final);
@@ -144,7 +152,8 @@ static bool page_is_end(const struct page *p, uint64_t number)
 /* The page that begins with entry `number`; `before` is perhaps the one in
  * front of it. */
 static int page_read(const struct node_unpacked *u, const struct page *before,
-		     uint64_t number, struct wait *w, struct page **ret)
+		     uint64_t number, bool plus, struct wait *w,
+		     struct page **ret)
 {
 	autoptr(page) p = calloc(1, sizeof(*p));
 	const char *after = NULL;
@@ -155,8 +164,12 @@ static int page_read(const struct node_unpacked *u, const struct page *before,
 	if (before && before->len > 0 && before->first + before->len == number)
 		after = before->names[before->len - 1].name;
 	p->first = number;
-	r = unpacked_list(u->unpacked, u->ino, after, number, PAGE_NAMES, w,
-			  &p->names, &p->len);
+	if (plus && (after || number == 0))
+		r = unpacked_list_inodes(u->unpacked, u->ino, after, PAGE_FOUND,
+					 w, &p->names, &p->inodes, &p->len);
+	else
+		r = unpacked_list(u->unpacked, u->ino, after, number,
+				  PAGE_NAMES, w, &p->names, &p->len);
 	if (r < 0)
 		return r;
 	*ret = steal(&p);
@@ -171,6 +184,7 @@ static bool page_add(struct node *dir, const struct page *p, uint64_t number,
 		const struct tree_name *e = &p->names[number - p->first];
 
 		sink->hint = e->ino;
+		sink->found = p->inodes ? &p->inodes[number - p->first] : NULL;
 		if (!sink->add(sink, e->name, e->mode & S_IFMT,
 			       node_numbered_ino(dir, e->ino), number + 3))
 			return false;
@@ -193,8 +207,8 @@ static int dir_readdir(struct node *dir, void *handle, uint64_t off,
 	p = handle_swap(h, NULL);
 	while (more) {
 		if (!p || !(page_holds(p, number) || page_is_end(p, number))) {
-			r = page_read((struct node_unpacked *)dir, p, number, w,
-				      &next);
+			r = page_read((struct node_unpacked *)dir, p, number,
+				      sink->plus, w, &next);
 			if (r < 0)
 				break;
 			page_free(p);
@@ -263,7 +277,7 @@ static int top_getxattr(struct node *n, struct wait *w, const char *name,
 }
 
 #define COMMON                                                                 \
-	.type = S_IFDIR, .done = node_unpacked_done,                           \
+	.type = S_IFDIR, .long_list = true, .done = node_unpacked_done,        \
 	.listxattr = node_unpacked_listxattr, .look = dir_look,                \
 	.readdir = dir_readdir, .closedir = dir_closedir
 

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "fs/fs.h"
+#include "fs/habits.h"
 #include "fs/hidden.h"
 #include "fs/inode.h"
 #include "fs/receive.h"
@@ -30,6 +31,7 @@ struct fs {
 	struct hidden told;	  /* directories that were shown, and to whom */
 	struct hidden silent;	  /* look-ups that nobody answered in time */
 	struct receiver receiver;
+	struct habits habits; /* of those who list */
 	struct fuse_session *session;
 	bool enforced; /* the kernel checks modes and owners */
 	uid_t uid;     /* owner of all files, but those inside images */

@@ -154,38 +154,57 @@ static int ask_kind(struct call *c, struct node_look *l, struct node **ret)
 	return -ENOTDIR;
 }
 
-int call_look_up(struct call *c, const char *name, uint64_t hint,
-		 struct fuse_entry_param *e)
+static int look_up(struct call *c, struct node_look *l,
+		   struct fuse_entry_param *e)
 {
-	struct node_look l = {
-		.name = name, .hint = hint, .ttl_s = NODE_TTL_FOREVER};
 	struct inodes *t = c->fs->inodes;
 	struct node *child = NULL;
 	int r;
 
 	memset(e, 0, sizeof(*e));
-	c->name = name;
-	if (strlen(name) > NAME_MAX)
+	c->name = l->name;
+	if (strlen(l->name) > NAME_MAX)
 		return -ENAMETOOLONG;
-	l.known = inode_known(t, c->node, name);
-	r = ask_kind(c, &l, &child);
-	if (l.known && (r < 0 || child != l.known))
-		inode_put(t, l.known);
-	e->entry_timeout = l.ttl_s;
+	/* With all found that is cheap to make, and most often new. */
+	if (!l->found)
+		l->known = inode_known(t, c->node, l->name);
+	r = ask_kind(c, l, &child);
+	if (l->known && (r < 0 || child != l->known))
+		inode_put(t, l->known);
+	e->entry_timeout = l->ttl_s;
 	if (r < 0)
 		return r;
 	child = inode_enter(t, child);
 	if (c->node->ops->look)
-		attr_finish(child, &l.attr);
+		attr_finish(child, &l->attr);
 	else
-		r = node_stat(child, &c->wait, &l.attr);
+		r = node_stat(child, &c->wait, &l->attr);
 	if (r < 0)
 		inode_forget(t, child->id, 1);
-	e->attr = l.attr.st;
-	e->attr_timeout = l.attr.ttl_s;
+	e->attr = l->attr.st;
+	e->attr_timeout = l->attr.ttl_s;
 	e->ino = child->id;
 	inode_put(t, child);
 	return r;
+}
+
+int call_look_up(struct call *c, const char *name, struct fuse_entry_param *e)
+{
+	struct node_look l = {.name = name, .ttl_s = NODE_TTL_FOREVER};
+
+	return look_up(c, &l, e);
+}
+
+int call_look_up_listed(struct call *c, const char *name,
+			const struct dir_sink *listed,
+			struct fuse_entry_param *e)
+{
+	struct node_look l = {.name = name,
+			      .hint = listed->hint,
+			      .found = listed->found,
+			      .ttl_s = NODE_TTL_FOREVER};
+
+	return look_up(c, &l, e);
 }
 
 int call_enter(struct call *c, struct node *n, struct node **ret,

@@ -31,8 +31,11 @@ void call_fail(struct call *c, int r);
  * One look-up.  0: e is filled and the kernel has one more look-up on e->ino;
  * -ENOENT: e->entry_timeout says how long that may be believed.
  */
-int call_look_up(struct call *c, const char *name, uint64_t hint,
-		 struct fuse_entry_param *e);
+int call_look_up(struct call *c, const char *name, struct fuse_entry_param *e);
+/* The same for an entry that was just listed. */
+int call_look_up_listed(struct call *c, const char *name,
+			const struct dir_sink *listed,
+			struct fuse_entry_param *e);
 /* Enters a node that an operation of the kernel made, as a look-up does. */
 int call_enter(struct call *c, struct node *n, struct node **ret,
 	       struct fuse_entry_param *e);

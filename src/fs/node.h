@@ -56,7 +56,9 @@ struct dir_sink {
 	/* What the directory wants to be reminded of when the entry that it
 	 * adds is looked up, in case that is done at once. */
 	uint64_t hint;
-	bool costly; /* looking it up is work: not unless somebody asks */
+	const void *found; /* likewise, what the look-up would find; or NULL */
+	bool plus;	   /* entries are looked up at once */
+	bool costly;	   /* looking it up is work: not unless somebody asks */
 };
 
 /* A look-up, for kinds that find the attributes along with the node. */
@@ -64,6 +66,7 @@ struct node_look {
 	const char *name;
 	struct node *known; /* as in lookup below */
 	uint64_t hint;	    /* 0: none */
+	const void *found;  /* of the list that it comes from; or NULL */
 	double ttl_s;
 	struct node_attr attr; /* begun by node_attr_init of the found node */
 };
@@ -124,6 +127,7 @@ struct node_ops {
 	int (*control)(struct node *n, void *handle, unsigned cmd,
 		       const void *in, size_t in_len, void *out,
 		       size_t out_len);
+	bool long_list; /* directory of which only some entries may matter */
 	bool volatile_list; /* directory whose list changes: never kept */
 
 	/*

@@ -17,6 +17,11 @@
 #define XATTR_LAYER "user.registryfs.layer"
 #define XATTR_NAME "user.registryfs.name"
 #define NS_MAX 999999999
+/* opendir(3) asks for so much at once, and for as much as st_blksize says, if
+ * that is more. */
+#define LIST_BYTES 32768
+#define LIST_ENTRY_BYTES 256
+#define LIST_BYTES_MAX (1 << 19)
 
 int node_unpacked_new(const struct node_ops *ops, struct node *parent,
 		      const char *name, uint64_t ino, struct node **ret)
@@ -40,6 +45,17 @@ void node_unpacked_done(struct node *n)
 	unpacked_unref(((struct node_unpacked *)n)->unpacked);
 }
 
+/*
+ * Only with the first answer to a lister does the kernel take the entries'
+ * attributes along: directories in later ones would be looked up one by one.
+ */
+static blksize_t list_block(uint32_t nlink)
+{
+	uint64_t want = (uint64_t)nlink * LIST_ENTRY_BYTES;
+
+	return want < LIST_BYTES_MAX ? (blksize_t)want : LIST_BYTES_MAX;
+}
+
 void node_unpacked_fill(struct node *n, const struct tree_inode *i, bool final,
 			struct node_attr *a)
 {
@@ -49,6 +65,8 @@ void node_unpacked_fill(struct node *n, const struct tree_inode *i, bool final,
 	st->st_uid = i->uid;
 	st->st_gid = i->gid;
 	st->st_nlink = i->nlink > 0 ? i->nlink : 1;
+	if (S_ISDIR(n->ops->type) && list_block(i->nlink) > LIST_BYTES)
+		st->st_blksize = list_block(i->nlink);
 	st->st_size =
 		i->size_bytes < INT64_MAX ? (off_t)i->size_bytes : INT64_MAX;
 	st->st_mtim.tv_sec = i->mtime_s;

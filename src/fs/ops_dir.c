@@ -13,6 +13,7 @@ struct op_sink {
 	struct call *call;
 	char *buf;
 	size_t len, size;
+	bool files; /* those are looked up, too, not only directories */
 };
 
 static bool sink_add(struct dir_sink *sink, const char *name, mode_t type,
@@ -42,14 +43,16 @@ static bool sink_add_plus(struct dir_sink *sink, const char *name, mode_t type,
 	struct fuse_entry_param e = {0};
 	size_t left = s->size - s->len;
 	fuse_req_t req = s->call->req;
+	bool look;
 	size_t n;
 
 	n = fuse_add_direntry_plus(req, NULL, 0, name, &e, 0);
 	if (n > left)
 		return false;
+	look = S_ISDIR(type) || s->files;
 	/* Without a node id the kernel takes the name and type alone. */
-	if (is_dot(name) || s->call->node->ops->volatile_list || sink->costly ||
-	    call_look_up(s->call, name, sink->hint, &e) < 0) {
+	if (!look || is_dot(name) || s->call->node->ops->volatile_list ||
+	    sink->costly || call_look_up_listed(s->call, name, sink, &e) < 0) {
 		memset(&e, 0, sizeof(e));
 		e.attr.st_ino = ino;
 		e.attr.st_mode = type;
@@ -99,6 +102,9 @@ static void do_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	if (!call_begin(&c, req, ino))
 		return;
 	s.call = &c;
+	s.files = !c.node->ops->long_list ||
+		  habits_wants_files(&c.fs->habits, c.wait.tid);
+	s.sink.plus = plus && s.files;
 	s.buf = buf = malloc(size);
 	r = buf ? 0 : -ENOMEM;
 	if (r == 0 && off == 0 && h->listed)

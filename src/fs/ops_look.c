@@ -41,7 +41,7 @@ static int look_up(struct call *c, const char *name, struct fuse_entry_param *e)
 	memset(e, 0, sizeof(*e));
 	if (hidden_has(silent, c->node->id, name, clock_ms()))
 		return -ETIMEDOUT;
-	r = call_look_up(c, name, 0, e);
+	r = call_look_up(c, name, e);
 	if (r == -ETIMEDOUT)
 		hidden_add(silent, c->node->id, name, clock_ms() + SILENT_MS);
 	return r;
@@ -62,6 +62,8 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	}
 	if (r < 0)
 		e.ino = 0; /* a negative entry, to be remembered */
+	else if (c.node->ops->long_list && !S_ISDIR(e.attr.st_mode))
+		habits_note(&c.fs->habits, c.wait.tid);
 	call_reply_entry(&c, &e);
 }
 

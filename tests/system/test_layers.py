@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is inside a layer, entry by entry, as real tools unpack it."""
 import gzip
+import json
 import os
 import random
 import stat
@@ -15,6 +16,10 @@ from tarmaker import (END, GZIP, Layer, ZSTD, build, by_gnu_tar, directory, fifo
                       plain, skippable, sparse_10, symlink, to_json, whiteout, whole,
                       xattr, zst, zst_frames, zst_seekable)
 from tools import errno_of, need, read_at, read_file, run
+
+
+def fuse_requests(m):
+    return json.loads(m.status("status.json"))["metrics"]["fuse_requests"]
 
 
 def at(path):
@@ -343,6 +348,50 @@ def test_entries_agree(shelf):
             assert entry.inode() == st.st_ino
             assert entry.is_dir(follow_symlinks=False) == stat.S_ISDIR(st.st_mode)
             assert entry.is_symlink() == stat.S_ISLNK(st.st_mode)
+
+
+def wide_tar():
+    """(tar, directories, files): many directories, one of them with many more"""
+    tar, dirs, files = directory("wide"), ["", "wide"], []
+    for n in range(300):
+        tar += directory(f"wide/{n:03}")
+        dirs.append(f"wide/{n:03}")
+    for n in range(20):
+        tar += directory(f"d{n:02}")
+        dirs.append(f"d{n:02}")
+        for k in range(60):
+            files.append(f"d{n:02}/{k:02}")
+            tar += file(files[-1], files[-1].encode())
+    return tar + END, dirs, files
+
+
+@pytest.mark.parametrize("first", ["find", "ls"])
+def test_walkers(mount, emu, first):
+    """A walker costs a few requests for each directory, not some for each file,
+    whether it wants attributes or names alone."""
+    tar, dirs, files = wide_tar()
+    m = mount(emu)
+    path = m / f"a/_layers/{emu.add_blob('a', gz(tar))}"
+    os.listdir(path)
+    m.restart()
+    os.stat(path)
+    before = fuse_requests(m)
+    if first == "find":
+        found = run("find", path, "-mindepth", "1", "-printf", "%y %P\\n").stdout.splitlines()
+        assert sorted(found) == sorted([f"d {d}" for d in dirs if d] +
+                                       [f"f {f}" for f in files])
+        assert fuse_requests(m) - before <= 5 * len(dirs) + 30
+    else:
+        lines = run("ls", "-lnR", path).stdout.splitlines()
+        sizes = [line.split()[4] for line in lines if line.startswith("-")]
+        assert sizes == ["6"] * len(files)
+        # one directory's worth of questions, until it is known who asks
+        assert fuse_requests(m) - before <= 5 * len(dirs) + 60 + 30
+    for name in files:
+        st = os.lstat(path / name)
+        assert stat.S_ISREG(st.st_mode) and st.st_size == 6
+    for name in dirs:
+        assert stat.S_ISDIR(os.lstat(path / name).st_mode)
 
 
 def test_blocks_cover_the_size(shelf):

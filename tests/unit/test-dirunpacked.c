@@ -121,6 +121,21 @@ int unpacked_list(struct unpacked *u, uint64_t dir, const char *after,
 	return 0;
 }
 
+int unpacked_list_inodes(struct unpacked *u, uint64_t dir, const char *after,
+			 size_t max, struct wait *w, struct tree_name **ret,
+			 struct tree_inode **ret_inodes, size_t *ret_len)
+{
+	uint64_t skip = after ? strtoull(after + 1, NULL, 10) + 1 : 0;
+
+	assert_int_equal(
+		unpacked_list(u, dir, after, skip, max, w, ret, ret_len), 0);
+	*ret_inodes = calloc(max, sizeof(**ret_inodes));
+	for (size_t i = 0; i < *ret_len; i++)
+		(*ret_inodes)[i] = (struct tree_inode){.ino = (*ret)[i].ino,
+						       .mode = S_IFREG | 0604};
+	return 0;
+}
+
 int unpacked_readlink(struct unpacked *u, uint64_t ino, struct wait *w,
 		      struct str *out)
 {
@@ -223,15 +238,26 @@ static int teardown(void **state)
 	return layer.refs;
 }
 
+struct names {
+	struct dir_sink sink;
+	size_t len, max;
+	char first[16], last[16];
+	uint64_t next, ino, hint;
+	const void *found;
+};
+
 /* One look-up as the mount makes it; the node is entered once. */
-static int look(struct mount *m, const char *name, uint64_t hint,
+static int look(struct mount *m, const char *name, const struct names *listed,
 		struct node_look *l, struct node **ret)
 {
 	int r;
 
-	*l = (struct node_look){
-		.name = name, .hint = hint, .ttl_s = NODE_TTL_FOREVER};
-	l->known = inode_known(m->t, m->top, name);
+	*l = (struct node_look){.name = name,
+				.hint = listed ? listed->hint : 0,
+				.found = listed ? listed->found : NULL,
+				.ttl_s = NODE_TTL_FOREVER};
+	if (!l->found)
+		l->known = inode_known(m->t, m->top, name);
 	r = m->top->ops->look(m->top, l, &m->w, ret);
 	if (l->known && (r < 0 || *ret != l->known))
 		inode_put(m->t, l->known);
@@ -244,18 +270,11 @@ static struct node *find(struct mount *m, const char *name, struct node_look *l)
 {
 	struct node *n;
 
-	assert_int_equal(look(m, name, 0, l, &n), 0);
+	assert_int_equal(look(m, name, NULL, l, &n), 0);
 	return n;
 }
 
 /* --- listing --- */
-
-struct names {
-	struct dir_sink sink;
-	size_t len, max;
-	char first[16], last[16];
-	uint64_t next, ino, hint;
-};
 
 static bool take(struct dir_sink *sink, const char *name, mode_t type,
 		 uint64_t ino, uint64_t next_off)
@@ -268,6 +287,7 @@ static bool take(struct dir_sink *sink, const char *name, mode_t type,
 	s->next = next_off;
 	s->ino = ino;
 	s->hint = sink->hint;
+	s->found = sink->found;
 	return true;
 }
 
@@ -275,6 +295,13 @@ static int list(struct mount *m, void *h, uint64_t off, size_t max,
 		struct names *ret)
 {
 	*ret = (struct names){.sink.add = take, .max = max, .next = off};
+	return m->top->ops->readdir(m->top, h, off, &m->w, &ret->sink);
+}
+
+static int list_plus(struct mount *m, void *h, uint64_t off, size_t max,
+		     struct names *ret)
+{
+	*ret = (struct names){.sink = {.add = take, .plus = true}, .max = max};
 	return m->top->ops->readdir(m->top, h, off, &m->w, &ret->sink);
 }
 
@@ -372,13 +399,42 @@ static void listed_names_are_found_by_number(void **state)
 
 	layer.gets = 0;
 	assert_int_equal(list(m, h, 2, 1, &got), 0);
-	assert_int_equal(look(m, "f0000", got.hint, &l, &n), 0);
+	assert_int_equal(look(m, "f0000", &got, &l, &n), 0);
 	assert_int_equal(layer.finds, 0);
 	assert_int_equal(layer.gets, 1);
 	assert_int_equal(l.attr.st.st_ino, got.ino);
 	assert_int_equal(n->ino, got.ino);
 	inode_put(m->t, n);
 	m->top->ops->closedir(m->top, h);
+}
+
+/* Who wants attributes with the list asks no more; a known node stays. */
+static void listed_with_inodes(void **state)
+{
+	static const uint64_t offs[] = {2, 3, 194, 500}; /* 500: a seek */
+	struct mount *m = *state;
+	struct node_look l;
+	struct node *a, *b;
+	struct names got;
+	char name[16];
+	void *h;
+
+	for (size_t i = 0; i < COUNT(offs); i++) {
+		h = open_list(m);
+		layer.gets = layer.finds = 0;
+		assert_int_equal(list_plus(m, h, 2, 200, &got), 0);
+		assert_int_equal(list_plus(m, h, offs[i], 1, &got), 0);
+		snprintf(name, sizeof(name), "f%04d", (int)offs[i] - 2);
+		assert_string_equal(got.first, name);
+		assert_int_equal(look(m, name, &got, &l, &a), 0);
+		assert_int_equal(layer.finds + layer.gets, !got.found);
+		assert_int_equal(l.attr.st.st_mode & 07, got.found ? 4 : 0);
+		assert_int_equal(look(m, name, &got, &l, &b), 0);
+		assert_ptr_equal(a, b);
+		inode_put(m->t, a);
+		inode_put(m->t, b);
+		m->top->ops->closedir(m->top, h);
+	}
 }
 
 static void hard_links_share_a_number(void **state)
@@ -541,7 +597,7 @@ static void no_such_name(void **state)
 	struct node_look l;
 	struct node *n;
 
-	assert_int_equal(look(m, "nothing", 0, &l, &n), -ENOENT);
+	assert_int_equal(look(m, "nothing", NULL, &l, &n), -ENOENT);
 	assert_true(l.ttl_s > 1000);
 }
 
@@ -628,6 +684,7 @@ int main(void)
 		TEST(seeks),
 		TEST(damaged_directory),
 		TEST(listed_names_are_found_by_number),
+		TEST(listed_with_inodes),
 		TEST(hard_links_share_a_number),
 		TEST(numbers_do_not_depend_on_visits),
 		TEST(known_unless_replaced),
