@@ -443,19 +443,25 @@ static bool is_kept(struct unpacked *u)
 
 int unpacked_about(struct unpacked *u, struct wait *w, struct str *out)
 {
-	struct look l;
+	struct look l = {0};
+	bool tried = false;
+	uint64_t bytes;
 	int r;
 
-	r = unpacked_look(u, true, w, &l);
-	if (r < 0)
-		return r;
+	do {
+		look_done(&l);
+		r = unpacked_look(u, true, w, &l);
+		if (r < 0)
+			return r;
+		bytes = tree_bytes(l.tree);
+	} while (look_regain(&l, &tried));
 	if (l.index)
 		r = about_layer(&l, out);
 	else
 		r = str_addf(out, "layers: %zu\n", l.rootfs->layers_len);
 	if (r == 0)
 		r = str_addf(out, "index bytes: %llu\nkept: %s\n",
-			     (unsigned long long)tree_bytes(l.tree),
+			     (unsigned long long)bytes,
 			     is_kept(u) ? "yes" : "no");
 	look_done(&l);
 	return r;

@@ -240,6 +240,15 @@ int unpacked_look_inode(struct unpacked *u, uint64_t ino, struct wait *w,
 	return r == -ENOENT ? -ESTALE : r;
 }
 
+bool look_regain(struct look *l, bool *tried)
+{
+	if (*tried || !(tree_evicted(l->tree) || tree_lost(l->tree)))
+		return false;
+	*tried = true;
+	build_renew(l->build);
+	return true;
+}
+
 bool look_renew(struct look *l, int *r, unsigned *tries)
 {
 	if (*r != -EBADMSG || !l->final || !tree_lost(l->tree))

@@ -49,4 +49,7 @@ int look_on(struct unpacked *u, struct look *l, struct wait *w);
 /* After a question: *r is what came of it.  True: the tree was lost; who looks
  * again finds another one.  False after too many of these, then *r is -EIO. */
 bool look_renew(struct look *l, int *r, unsigned *tries);
+/* Whoever asks about a tree wants one that is kept.  True, once: it was and is
+ * no more; who looks again has it made anew. */
+bool look_regain(struct look *l, bool *tried);
 void look_done(struct look *l);

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "store/state.h"
@@ -234,6 +235,15 @@ bool tree_lost(struct tree *t)
 	autolock(&t->lock);
 
 	return t->failed != 0;
+}
+
+bool tree_evicted(struct tree *t)
+{
+	struct stat st;
+
+	autolock(&t->lock);
+	return t->kept && t->fd >= 0 && fstat(t->fd, &st) == 0 &&
+	       st.st_nlink == 0 && treefile_fits(t->s, (uint64_t)st.st_size);
 }
 
 bool tree_kept(struct store *s, const char *key)

@@ -103,6 +103,8 @@ int tree_seal(struct tree *t);
 bool tree_sealed(struct tree *t);
 /* All that is asked of it fails: damaged, or removed while it was parked. */
 bool tree_lost(struct tree *t);
+/* Was kept, but is no longer, though it could be: its holder reads on. */
+bool tree_evicted(struct tree *t);
 void tree_close(struct tree *t); /* NULL is fine */
 /* Is a sealed one kept on disk?  No I/O but a stat. */
 bool tree_kept(struct store *s, const char *key);

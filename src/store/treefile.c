@@ -365,6 +365,11 @@ static uint64_t limit_of(const struct store *s)
 	return limit < LIMIT_MIN ? LIMIT_MIN : limit;
 }
 
+bool treefile_fits(const struct store *s, uint64_t bytes)
+{
+	return bytes <= limit_of(s);
+}
+
 static void evict_list(struct store *s, struct kept_list *l, uint64_t floor)
 {
 	uint64_t limit = limit_of(s), free_bytes = UINT64_MAX;

@@ -117,3 +117,5 @@ void treefile_remove(struct store *s, const char *name);
 void treefile_remove_same(struct store *s, const char *name, int fd);
 void treefile_touch(int fd);
 bool treefile_exists(struct store *s, const char *key);
+/* Is there ever room for one so large? */
+bool treefile_fits(const struct store *s, uint64_t bytes);

@@ -188,6 +188,36 @@ static void test_evicted(void **state)
 	assert_false(tree_kept(f->s, "last"));
 }
 
+/* Whoever holds it can learn that it is kept no more, if it ever could be. */
+static void test_forgotten(void **state)
+{
+	struct fixture *f = *state;
+	struct tree *small, *large;
+	char path[400];
+
+	f->cfg.size_bytes = 64 * MIB;
+	reopen(f);
+	seal_filled(f, "small", 10);
+	seal_filled(f, "large", 10);
+	small = must_open(f, "small");
+	large = must_open(f, "large");
+	assert_false(tree_evicted(small));
+	tree_forget(f->s, "small");
+	assert_true(tree_evicted(small));
+	assert_string_equal(names_of(small, 1), "d0 ");
+	seal_filled(f, "small", 10);
+	assert_true(tree_evicted(small));
+	tree_close(small);
+	small = must_open(f, "small");
+	assert_false(tree_evicted(small));
+	path_of(f, "large", path);
+	assert_int_equal(truncate(path, 65 << 20), 0);
+	tree_forget(f->s, "large");
+	assert_false(tree_evicted(large));
+	tree_close(small);
+	tree_close(large);
+}
+
 /* What is too large on its own goes, not all others. */
 static void test_oversize(void **state)
 {
@@ -421,6 +451,7 @@ int main(void)
 		T(test_last_seal_wins),
 		T(test_crash),
 		T(test_evicted),
+		T(test_forgotten),
 		T(test_oversize),
 		T(test_starved),
 		T(test_touched),
