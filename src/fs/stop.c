@@ -51,11 +51,11 @@ static bool told_again(void)
 {
 	struct timespec until;
 
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_nsec += LOOK_MS * 1000000L;
 	until.tv_sec += until.tv_nsec / 1000000000L;
 	until.tv_nsec %= 1000000000L;
-	while (sem_timedwait(&stop.told, &until) < 0)
+	while (sem_clockwait(&stop.told, CLOCK_MONOTONIC, &until) < 0)
 		if (errno != EINTR)
 			break;
 	return atomic_load(&stop.signals) > 1;
