@@ -9,7 +9,8 @@
  *
  * An answer is used only if its head promises exactly the bytes that were
  * asked for, or the whole blob (faults.md A14, N6, N7).  One that promises
- * others is asked for once more, then the host counts as one without ranges.
+ * others is asked for once more; if it was a range the host then counts as one
+ * without them, and the whole blob has to be right at once.
  * `dead` is final; a caller whose patience ends leaves the stream usable.
  */
 #include <errno.h>
@@ -121,10 +122,11 @@ static int lied(struct fetch *f, bool range, struct call *c)
 
 	if (f->key)
 		redirects_drop(f->r->redirects, f->key, call_url(c));
-	if (!range)
-		r = call_broken(c, -EIO, "the answer is not the blob's size");
-	else if (++f->lies >= LIES_MAX)
+	if (range && ++f->lies >= LIES_MAX)
 		registry_set_no_ranges(f->r);
+	/* Where there are mirrors, others are asked instead. */
+	if (!range && (f->r->is_mirror || ++f->lies >= LIES_MAX))
+		r = call_broken(c, -EIO, "the answer is not the blob's size");
 	call_close(c);
 	return r;
 }

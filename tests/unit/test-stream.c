@@ -350,6 +350,21 @@ static void test_lies(void **state)
 	}
 }
 
+/* A blob that is asked for as a whole gets a second chance as well. */
+static void test_whole_lies(void **state)
+{
+	struct client *c = *state;
+	uint64_t off;
+
+	mode = WHOLE_LIES;
+	times = 1;
+	assert_int_equal(read_range(c, 0, SIZE, &off), SIZE);
+	assert_int_equal(asked(&c->s, "GET"), 2);
+	times = 1000;
+	assert_int_equal(read_range(c, 0, SIZE, &off), -EIO);
+	assert_int_equal(asked(&c->s, "GET"), 4);
+}
+
 static void test_broken_answers(void **state)
 {
 	static const struct {
@@ -602,6 +617,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH(test_ranges),
 		cmocka_unit_test(test_lies),
+		WITH(test_whole_lies),
 		cmocka_unit_test(test_broken_answers),
 		WITH(test_no_ranges),
 		cmocka_unit_test(test_resume),
