@@ -101,6 +101,19 @@ static void look_take(struct look *l)
 	l->damaged = l->final && l->index->damaged;
 }
 
+/* What is waited for may still come, and then nobody would tell of it. */
+static void report_timeout(const struct unpacked *u)
+{
+	char digest[DIGEST_TEXT_MAX];
+	autofree char *object = NULL;
+
+	digest_format(&u->digest, digest);
+	object = str_printf("%s/%s/%s", u->repo->name,
+			    u->image ? "_rootfs" : "_layers", digest);
+	content_fault(u->repo->content, u->repo->host, object ? object : digest,
+		      ETIMEDOUT, "not there within the caller's patience");
+}
+
 static int look_wait(struct unpacked *u, struct look *l, bool to_the_end,
 		     struct wait *w)
 {
@@ -113,6 +126,8 @@ static int look_wait(struct unpacked *u, struct look *l, bool to_the_end,
 	r = to_the_end ? build_wait(l->build, w)
 		       : build_wait_progress(l->build, &l->seen, w);
 	gate_leave(gate, u->repo->host);
+	if (r == -ETIMEDOUT && build_state(l->build) == BUILD_RUNNING)
+		report_timeout(u);
 	/* What passes between two waits is not the caller's loss. */
 	if (r == 0)
 		w->deadline_ms = clock_ms() + l->budget_ms;

@@ -59,7 +59,7 @@ class Auth:
     def _check_bearer(self, request, needs):
         scheme, _, text = (request.headers.get("Authorization") or "").partition(" ")
         if scheme.lower() != "bearer":
-            return self._refuse(needs, self._bearer_challenge(needs))
+            return self._refuse(needs, self._bearer_challenge(request, needs))
         if text in self.profile.registry_tokens:
             user = self.profile.registry_tokens[text]
             if all(self.allowed(user, *need) for need in needs):
@@ -68,11 +68,12 @@ class Auth:
         with self.lock:
             token = self.tokens.get(text)
         if token is None or token.until < time.monotonic():
-            return self._refuse(needs, self._bearer_challenge(needs, "invalid_token"),
-                                self.profile.expired_status)
+            return self._refuse(
+                needs, self._bearer_challenge(request, needs, "invalid_token"),
+                self.profile.expired_status)
         if not needs <= token.granted:
-            return self._refuse(needs,
-                                self._bearer_challenge(needs, "insufficient_scope"))
+            return self._refuse(
+                needs, self._bearer_challenge(request, needs, "insufficient_scope"))
         return None
 
     def _refuse(self, needs, challenge, status=401):
@@ -98,8 +99,10 @@ class Auth:
     def _basic_challenge(self):
         return f'Basic realm="{self.profile.realm_text}"'
 
-    def _bearer_challenge(self, needs, problem=None):
-        realm = self.profile.realm or self.token_origin + self.profile.token_path
+    def _bearer_challenge(self, request, needs, problem=None):
+        origin = request.near(self.token_origin) if self.profile.near \
+            else self.token_origin
+        realm = self.profile.realm or origin + self.profile.token_path
         text = f'Bearer realm="{realm}",service="{self.profile.service}"'
         if needs and self.profile.challenge_scope:
             text += f',scope="{" ".join(format_scopes(needs))}"'

@@ -422,7 +422,7 @@ class Engine:
                    ("Cache-Control", "max-age=31536000")]
         if self.profile.redirect and (request.method == "GET"
                                       or self.profile.redirect_head):
-            reply = self.storage.redirect(request.method, digest)
+            reply = self.storage.redirect(request, digest)
             reply.headers += headers
             return reply
         return blob_reply(request, content, self.profile.ranges, headers,

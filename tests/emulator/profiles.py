@@ -96,6 +96,7 @@ class Profile:
     redirect: int = 0                   # 0, 302, 303, 307, 308
     redirect_head: bool = True
     redirect_host: str = "localhost"    # the registry is 127.0.0.1
+    near: bool = False                  # storage and tokens at the request's address
     storage_origin: str = ""            # instead: "https://storage.example.com"
     storage_path: str = "/store/"
     storage_here: bool = False          # at the registry's own address; relative

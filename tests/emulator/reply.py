@@ -34,6 +34,12 @@ class Request:
     def arg(self, name, default=None):
         return self.query.get(name, [default])[0]
 
+    def near(self, origin):
+        """The same port as origin's, at the address that this was sent to."""
+        scheme, _, where = origin.partition("://")
+        host = self.headers.get("Host", where).rpartition(":")[0]
+        return f"{scheme}://{host}:{where.rpartition(':')[2]}"
+
     def body(self):
         """Yields the pieces of the request body, once."""
         reader, self._reader = self._reader, None

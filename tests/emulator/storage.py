@@ -30,9 +30,11 @@ class Storage:
         what = f"{method} {digest} {expires}".encode()
         return hmac.new(self.key, what, hashlib.sha256).hexdigest()
 
-    def redirect(self, method, digest):
+    def redirect(self, request, digest):
+        method = request.method
         expires = f"{time.time() + self.profile.url_ttl:.3f}"
-        origin = "" if self.profile.storage_here else self.origin
+        origin = "" if self.profile.storage_here else request.near(self.origin) \
+            if self.profile.near else self.origin
         url = (f"{origin}{self.profile.storage_path}{digest}?X-Emu-Expires={expires}"
                f"&X-Emu-Signature={self._sign(method, digest, expires)}")
         return Reply(self.profile.redirect,

@@ -22,6 +22,7 @@ from tools import read_file, sha256
 MIB = 1 << 20
 LARGE = 2 * MIB + 12_345        # a blob that is read
 SENT = 1_400_000                 # one that is written
+PATIENCE = 30                    # with what only a busy machine delays
 
 
 class Small:
@@ -245,9 +246,10 @@ def write_blob(s):
 
 
 def stream_blob(s):
-    """The last bytes come when the first are on their way."""
+    """The last bytes come when the first are on their way; there are only so many
+    uploads at a time, and others may have to end before."""
     def on_its_way():
-        until = time.monotonic() + 3
+        until = time.monotonic() + PATIENCE
         while s.seen() == 0 and time.monotonic() < until:
             time.sleep(0.02)
     pour(s.blob(s.digest), s.data, on_its_way)
@@ -295,19 +297,18 @@ def linked(s):
     assert s.held()["tags"] == {"1": s.old, "s": s.old}
 
 
-def elsewhere(s):
+def elsewhere(s, which=1):
     """The same bytes in another repository of the same registry."""
     s.digest, s.data = s.large(f"c{s.number}/from")
-    s.source = s.place.mount / s.host / f"c{s.number}/from/_blobs/{s.digest}"
+    s.source = (s.place.mount / s.place.host(s.number, s.emu, which)
+                / f"c{s.number}/from/_blobs/{s.digest}")
     os.stat(s.source)
 
 
 def abroad(s):
-    """The bytes are at another registry."""
-    elsewhere(s)
-    s.source = (s.place.mount / s.place.host(s.number, s.emu, 2)
-                / f"c{s.number}/from/_blobs/{s.digest}")
-    os.stat(s.source)
+    """The bytes are at another registry.  (That one does not know that this has
+    them, too, and in which repository: it would ask for them there.)"""
+    elsewhere(s, 2)
 
 
 def copy_blob(s):

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from emulator.client import EmulatorProcess
 from matrixops import ALL, FRESH, OPERATIONS, READS, Scene
-from matrixplay import LONGEST, UNMET, Place, attempt, outcome, prepared
+from matrixplay import LONGEST, Place, attempt, outcome, prepared
 from registry import make_certificate
 from tools import wait_until
 
@@ -110,11 +110,9 @@ class Acting:
         expected = phase.expected
         if isinstance(expected, dict):
             expected = expected.get(self.name, expected[""])
-        if self.result == "ok" and not (self.met and "ok" in expected.split("|")):
-            UNMET.append(f"{phase.name}: {self.name}")
-        else:
-            assert self.result in expected.split("|"), \
-                f"{self.result}, not {expected}: {phase.place.errors_of(scene.number)}"
+        assert self.result in expected.split("|"), \
+            f"{self.result}, not {expected}: {phase.place.errors_of(scene.number)}"
+        assert self.met, f"{self.result} without a fault"
         assert self.took < LONGEST, f"{self.took:.1f} s"
         if self.result == "ok":
             self.operation.right(scene)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from faultmatrix import ELSEWHERE, ROWS
 from matrixphases import PHASES, play_phases
-from matrixplay import UNMET, Cell, play
+from matrixplay import Cell, play
 
 
 def cells():
@@ -55,10 +55,6 @@ def phases(request, tmp_path_factory):
 def test_phase(phases, name):
     if phases[name]:
         pytest.fail(phases[name], pytrace=False)
-
-
-def test_faults_were_met(played, phases):
-    assert len(UNMET) <= 3, UNMET
 
 
 @pytest.mark.parametrize("row", ELSEWHERE)
