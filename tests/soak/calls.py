@@ -60,8 +60,12 @@ class Calls(Torture):
         return {**counts, **{f"calls failed {e}": 1 for _, e in judge.errors}}
 
     def afterwards(self, m, tag, judge):
-        """In the same mount; a journal that failed stays shut."""
-        again = Judge({errno.EROFS} if judge.errors or self.is_shut(m) else set(), GRACE)
+        """In the same mount; a journal that failed stays shut, and a directory that
+        there was no room for is not made later."""
+        known = {errno.EROFS} if judge.errors or self.is_shut(m) else set()
+        if "cannot be used: No space" in m.log():
+            known.add(errno.ENOSPC)
+        again = Judge(known, GRACE)
         self.world.scenario(m, again, tag + "b")
         judge.acknowledged |= again.acknowledged
         judge.forgotten |= again.forgotten

@@ -98,7 +98,7 @@ def kills(world, part, seed, limit=None):
     part.counts["requests"] = requests
     plans = [(n, hold, None) for n in range(1, requests + 1) for hold in HOLDS]
     dice.shuffle(plans)
-    while part.time_left() > 0 and (limit is None or part.cycles < limit):
+    while part.goes_on(limit):
         plan = plans.pop() if plans and part.cycles % 3 else \
             (None, None, dice.uniform(0, 1.1 * typical))
         part.cycle(f"killed: request {plan[0]} held by {plan[1]}, or after {plan[2]} s",
@@ -230,7 +230,7 @@ class Damaged:
 def damages(world, part, seed, limit=None):
     dice = random.Random(seed)
     damaged = Damaged(world)
-    while part.time_left() > 0 and (limit is None or part.cycles < limit):
+    while part.goes_on(limit):
         part.cycle(f"seed {seed} cycle {part.cycles}", damaged.run, dice)
 
 
@@ -354,6 +354,6 @@ DISKS = (disk_full, disk_read_only, disk_removed, two_daemons)
 
 def disks(world, part, seed, limit=None):
     dice = random.Random(seed)
-    while part.time_left() > 0 and (limit is None or part.cycles < limit):
+    while part.goes_on(limit):
         scene = DISKS[part.cycles % len(DISKS)]
         part.cycle(f"{scene.__name__}, cycle {part.cycles}", scene, world, dice)

@@ -456,7 +456,7 @@ def trees(world, part, seed, limit=None):
     """Random stacks of layers, each a new image: the merge is the model's."""
     m = world.daemon()
     try:
-        while part.time_left() > 0 and (limit is None or part.cycles < limit):
+        while part.goes_on(limit):
             one = seed * 1_000_000 + part.cycles
 
             def run():

@@ -171,12 +171,12 @@ def power_loss(world, part, seed, limit=None):
     record = Record(world, part, min(RECORD_S, part.time_left() / 3))
     dice = random.Random(seed)
     loss = Loss(record, dice)
-    while part.time_left() > 0 and (limit is None or part.cycles < limit):
+    while part.goes_on(limit):
         disk = Disk()
         count = min(limit or CUTS, CUTS, record.changes)
         cuts = set(dice.sample(range(1, record.changes + 1), count))
         for position, entry in enumerate(entries(record.path), 1):
             disk.replay(entry)
-            if position in cuts and part.time_left() > 0:
+            if position in cuts and part.goes_on():
                 part.cycle(f"after change {position} of {record.changes}", loss.run,
                            disk, position)

@@ -27,6 +27,11 @@ class Part:
     def time_left(self):
         return self.until - time.monotonic()
 
+    def goes_on(self, limit=None):
+        """Once, however long the preparations took; then while there is time."""
+        return not self.cycles or (self.time_left() > 0
+                                   and (limit is None or self.cycles < limit))
+
     def cycle(self, what, function, *args):
         """One more; what: its name, or a function that gives it."""
         self.cycles += 1

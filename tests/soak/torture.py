@@ -128,7 +128,7 @@ class Torture:
     def sweep(self, plans):
         """As many as there is time for, in this order."""
         for plan in plans:
-            if self.part.time_left() < 0:
+            if not self.part.goes_on():
                 break
             self.part.cycle(partial(self.name, plan), self.run, plan)
         self.part.counts["planned"] += len(plans)

@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections import namedtuple
+from collections import Counter, namedtuple
 from functools import partial
 from pathlib import Path
 
@@ -134,8 +134,14 @@ class Units:
 
 
 def site_plans(sites, dice):
-    """Each place once; then all from it on; then later ones."""
+    """Each place once, each line before the ways to it; then all from it on; then
+    later ones."""
     dice.shuffle(sites)
+    ways, turn = Counter(), {}
+    for s in sites:
+        line = s.name.partition(" < ")[0]
+        turn[s] = ways[line] = ways[line] + 1
+    sites.sort(key=turn.get)
     plans = [(s, Plan(s.key, 1)) for s in sites]
     plans += [(s, Plan(s.key, 1, 0, True)) for s in sites]
     return plans + [(s, Plan(s.key, dice.randrange(2, s.count + 1)))
@@ -151,7 +157,7 @@ def torture(world, part, seed, limit=None):
     plans = site_plans(list(known.values()), dice)[:limit]
     part.counts["planned"] = len(plans)
     for site, plan in plans:
-        if part.cycles and part.time_left() < 0:
+        if not part.goes_on():
             break
         part.cycle(f"{site.program.name} {plan}\nat {site.name}", units.run, site, plan)
 
