@@ -95,6 +95,12 @@ def test_status_command(used):
     assert text.strip()
 
 
+@pytest.mark.parametrize("way", ["{0}/", "{0}/.registryfs/..", "{0}//./../{1}"])
+def test_status_by_any_way(used, way):
+    place = way.format(used.point, used.point.name)
+    assert run(program(), "status", place, env=used.env).stdout.strip()
+
+
 def test_check_command(mount, emu, images):
     images.single.fill(emu, "a")
     m = mount(emu)

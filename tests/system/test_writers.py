@@ -429,3 +429,35 @@ def test_killed_child(registry, mount, images, number):
     os.kill(child, number)
     wait_until(lambda: "ECANCELED" in errors(m), 5, "the error")
     assert registry.status(f"/v2/w/orphan{number}/manifests/1") == 404
+
+
+def test_symlinks_on_their_way(registry, mount):
+    """Tools make them beside what they write; they lead where they were made to."""
+    m = mount(registry)
+    tag = m / "w/links/_tags/1"
+    os.mkdir(tag)
+    os.symlink("over/there", tag / ".link")
+    assert os.readlink(tag / ".link") == "over/there"
+    os.rename(tag / ".link", tag / ".moved")
+    assert os.readlink(tag / ".moved") == "over/there"
+    assert errno_of(os.readlink, tag / ".link") == "ENOENT"
+    os.unlink(tag / ".moved")
+    os.rmdir(tag)
+
+
+def test_published_is_not_changed_in_parts(registry, mount, images):
+    """rsync --inplace: anew from the beginning, and all of it."""
+    m = mount(registry)
+    images.single.push(registry.address, "w/inplace")
+    path = m / "w/inplace/_tags/1.4/index.json"
+    data = path.read_bytes()
+    fd = os.open(path, os.O_WRONLY)
+    assert errno_of(os.pwrite, fd, b"x", 5) == "EPERM"
+    os.close(fd)
+    assert path.read_bytes() == data
+    write(path, data, os.O_WRONLY)
+    assert path.read_bytes() == data
+    fd = os.open(path, os.O_WRONLY)
+    os.write(fd, data[:9])
+    assert errno_of(os.close, fd) in ("EBADMSG", "EINVAL", "EIO")
+    assert (m / "w/inplace/_manifests" / images.single.digest).is_dir()

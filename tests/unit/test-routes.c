@@ -1,68 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* By which ways a repository is read, as hosts.toml and registries.conf say. */
-#include "fixture.h"
-
-#include "config/endpoint.h"
-#include "config/hosts.h"
-#include "util/auto.h"
-#include "util/str.h"
-
-AUTOPTR_DEFINE(hosts, hosts_free)
-
-#define TOML(host) ".config/containerd/certs.d/" host "/hosts.toml"
-#define CONF ".config/containers/registries.conf"
-#define DROPIN ".config/containers/registries.conf.d/"
-
-static struct hosts *start(void)
-{
-	struct options o = {.source = NULL};
-	struct hosts *h = NULL;
-
-	assert_int_equal(hosts_new(&o, &h), 0);
-	return h;
-}
-
-/* "m:1/v2 team/app; -" where - is the host itself. */
-static char *route(struct hosts *h, const char *host, const char *repository,
-		   bool by_digest)
-{
-	autostr out = {.max = 0};
-	struct route r;
-
-	assert_int_equal(hosts_route(h, host, repository, by_digest, &r), 0);
-	assert_true(r.len > 0);
-	for (size_t i = 0; i < r.len; i++) {
-		const struct endpoint *e = r.v[i].endpoint;
-
-		str_add(&out, i ? "; " : "");
-		if (e)
-			str_addf(&out, "%s%s%s ", e->host, e->path,
-				 e->ns ? "?" : "");
-		else
-			str_add(&out, "- ");
-		str_add(&out, r.v[i].repository);
-	}
-	route_done(&r);
-	return str_steal(&out);
-}
-
-struct row {
-	const char *host, *repository;
-	const char *by_digest, *by_tag;
-};
-
-static void check(struct hosts *h, const struct row *rows, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		autofree char *d =
-			route(h, rows[i].host, rows[i].repository, true);
-		autofree char *t =
-			route(h, rows[i].host, rows[i].repository, false);
-
-		assert_string_equal(d, rows[i].by_digest);
-		assert_string_equal(t, rows[i].by_tag);
-	}
-}
+/* By which ways a repository is read, as hosts.toml and `server` say. */
+#include "routes-fixture.h"
 
 static void test_hosts_toml(void **state)
 {
@@ -186,30 +124,6 @@ static void test_mirror(void **state)
 	host_conf_done(&c);
 }
 
-static void test_mirror_hosts(void **state)
-{
-	static const char *const rows[][2] = {
-		{"docker.io", "docker.io"},
-		{"h.test_5000", "h.test:5000"},
-		{"localhost", "localhost"},
-		{"library", NULL},
-		{"a_b", NULL},
-		{"x.y_z", NULL},
-		{"h.test_5000_1", NULL},
-		{"h+5000", NULL},
-	};
-	char host[REFERENCE_HOST_MAX + 1];
-
-	(void)state;
-	for (size_t i = 0; i < COUNT(rows); i++) {
-		int r = mirror_host(rows[i][0], host);
-
-		assert_int_equal(r < 0, !rows[i][1]);
-		if (rows[i][1])
-			assert_string_equal(host, rows[i][1]);
-	}
-}
-
 static void test_hosts_toml_details(void **state)
 {
 	autoptr(hosts) h = NULL;
@@ -255,330 +169,158 @@ static void test_hosts_toml_details(void **state)
 	host_conf_done(&c);
 }
 
-static void test_registries_conf(void **state)
+static void toml_is(const char *text, const char *says, const char *ways)
 {
-	static const struct row rows[] = {
-		{"docker.io", "library/a",
-		 "m1.test/v2 hub/library/a; m2:5000/v2 library/a; - library/a",
-		 "m1.test/v2 hub/library/a; m3.test/v2 library/a; - library/a"},
-		{"docker.io", "team/x", "- team/x", "- team/x"},
-		{"docker.io", "team/x/y", "- team/x/y", "- team/x/y"},
-		{"docker.io", "team/xy",
-		 "m1.test/v2 hub/team/xy; m2:5000/v2 team/xy; - team/xy",
-		 "m1.test/v2 hub/team/xy; m3.test/v2 team/xy; - team/xy"},
-		{"example.test", "foo/x", "inner.test/v2 bar/x",
-		 "inner.test/v2 bar/x"},
-		{"example.test", "foo", "inner.test/v2 bar",
-		 "inner.test/v2 bar"},
-		{"example.test", "food", "- food", "- food"},
-		{"a.wild.test", "x", "w.test/v2 p/x", "w.test/v2 p/x"},
-		{"b.a.wild.test", "x", "narrow.test/v2 x", "narrow.test/v2 x"},
-		{"wild.test", "x", "- x", "- x"},
-		{"only.test", "x", "d.test/v2 x; - x", "- x"},
-		{"late.test", "x", "two.test/v2 x", "two.test/v2 x"},
-	};
 	autoptr(hosts) h = NULL;
-	struct host_conf c;
+	autofree char *got = NULL;
 
-	(void)state;
-	put(CONF, "unqualified-search-registries = [\"docker.io\"]\n"
-		  "[[registry]]\nprefix = \"docker.io\"\n"
-		  "[[registry.mirror]]\nlocation = \"m1.test/hub\"\n"
-		  "[[registry.mirror]]\nlocation = \"m2:5000\"\n"
-		  "pull-from-mirror = \"digest-only\"\n"
-		  "[[registry.mirror]]\nlocation = \"m3.test\"\n"
-		  "pull-from-mirror = \"tag-only\"\n"
-		  "[[registry]]\nlocation = \"docker.io/team/x\"\n"
-		  "[[registry]]\nprefix = \"example.test/foo\"\n"
-		  "location = \"inner.test/bar\"\n"
-		  "[[registry]]\nprefix = \"*.wild.test\"\n"
-		  "location = \"w.test/p\"\n"
-		  "[[registry]]\nprefix = \"*.a.wild.test\"\n"
-		  "location = \"narrow.test\"\n"
-		  "[[registry]]\nlocation = \"bad.test\"\nblocked = true\n"
-		  "[[registry]]\nprefix = \"half.test/no\"\nblocked = true\n"
-		  "[[registry]]\nlocation = \"loose.test\"\ninsecure = true\n"
-		  "[aliases]\n\"f\" = \"docker.io/library/f\"\n");
-	put(DROPIN "10-a.conf", "[[registry]]\nprefix = \"only.test\"\n"
-				"mirror-by-digest-only = true\n"
-				"[[registry.mirror]]\nlocation = \"d.test\"\n"
-				"[[registry]]\nprefix = \"late.test\"\n"
-				"location = \"one.test\"\n");
-	put(DROPIN "20-b.conf", "[[registry]]\nprefix = \"late.test\"\n"
-				"location = \"two.test\"\n");
-	put(DROPIN "30-c", "[[registry]]\nprefix = \"late.test\"\n"
-			   "location = \"three.test\"\n");
+	put(TOML("a.test"), text);
 	h = start();
-	check(h, rows, COUNT(rows));
-
-	assert_says(hosts_blocked(h, "bad.test", "any/x"), "registries.conf:");
-	assert_non_null(hosts_blocked(h, "bad.test", ""));
-	assert_null(hosts_blocked(h, "half.test", ""));
-	assert_non_null(hosts_blocked(h, "half.test", "no/x"));
-	assert_null(hosts_blocked(h, "half.test", "nox"));
-
-	assert_int_equal(hosts_find(h, "loose.test", &c), 0);
-	assert_true(c.insecure && c.try_https_first && !c.plain_http);
-	host_conf_done(&c);
-	assert_int_equal(hosts_find(h, "bad.test", &c), 0);
-	assert_false(c.insecure || c.try_https_first);
-	host_conf_done(&c);
+	capture_begin();
+	got = route(h, "a.test", "x", true);
+	assert_says(capture_end(), says);
+	assert_string_equal(got, ways);
 }
 
-/* insecure of a part of a host is not the host's. */
-static void test_insecure_part(void **state)
+/* What cannot be used is told, with its line; the rest is. */
+static void test_hosts_toml_broken(void **state)
 {
-	static const struct row rows[] = {
-		{"h.test", "ns/a", "h.test/v2 ns/a", "h.test/v2 ns/a"},
-		{"h.test", "b", "- b", "- b"},
+	static const struct {
+		const char *text, *says, *ways;
+	} rows[] = {
+		{"[host.\"m.test/a b\"]\n[host.\"n.test\"]\n",
+		 "toml:1: m.test/a b is no address; it is left out",
+		 "n.test/v2? x; - x"},
+		{"[host]\n\"m.test\" = 1\n\"n.test\" = {}\n",
+		 "toml:2: this cannot be a host", "n.test/v2? x; - x"},
+		{"server = 7\n[host.\"n.test\"]\n", "server must be a string",
+		 "n.test/v2? x; - x"},
+		{"[host.\"n.test\"]\ncapabilities = 'pull'\n", "",
+		 "n.test/v2? x; - x"},
+		{"[host.\"n.test\"]\ncapabilities = ['push']\n", "", "- x"},
+		{"[host.\"n.test\"]\ncapabilities = 7\n",
+		 "capabilities must be a string or several", "- x"},
+		{"[host.\"n.test/a\"]\noverride_path = true\n", "",
+		 "n.test/a? x; - x"},
+		{"[host.\"n.test\"]\noverride_path = true\n", "",
+		 "n.test/v2? x; - x"},
+		{"[host.\"n.test\"]\nca = ['x', 7]\n",
+		 "toml:2: this must be a string; it is ignored",
+		 "n.test/v2? x; - x"},
+		{"[host.\"n.test\"]\nheader = 7\nclient = []\n", "",
+		 "n.test/v2? x; - x"},
+		{"colour = 1\n", "colour is unknown here", "- x"},
 	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++)
+		toml_is(rows[i].text, rows[i].says, rows[i].ways);
+}
+
+static void test_client_certificates(void **state)
+{
+	static const struct {
+		const char *text, *cert, *key, *says;
+	} rows[] = {
+		{"'both.pem'", "both.pem", "both.pem", ""},
+		{"['both.pem']", "both.pem", "both.pem", ""},
+		{"[['c.pem', 'c.key']]", "c.pem", "c.key", ""},
+		{"[['both.pem', '']]", "both.pem", "both.pem", ""},
+		{"[['c.pem', 'c.key'], ['d.pem', '']]", "c.pem", "c.key",
+		 "of several client certificates c.pem is used"},
+		{"['c.pem', 'd.pem']", "c.pem", "c.pem",
+		 "of several client certificates c.pem is used"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		autoptr(hosts) h = NULL;
+		autofree char *text = str_printf("[host.'https://m.test']\n"
+						 "client = %s\n",
+						 rows[i].text);
+		static const char dir[] = ".config/containerd/certs.d/a.test";
+		autofree char *cert =
+			str_printf("%s/%s", at(dir), rows[i].cert);
+		autofree char *key = str_printf("%s/%s", at(dir), rows[i].key);
+		struct host_conf c;
+		struct route r;
+
+		put(TOML("a.test"), text);
+		h = start();
+		capture_begin();
+		assert_int_equal(hosts_route(h, "a.test", "x", true, &r), 0);
+		assert_says(capture_end(), rows[i].says);
+		assert_int_equal(hosts_endpoint(h, r.v[0].endpoint, &c), 0);
+		assert_string_equal(c.client_cert, cert);
+		assert_string_equal(c.client_key, key);
+		host_conf_done(&c);
+		route_done(&r);
+	}
+}
+
+/* More headers than anybody needs are not sent. */
+static void test_headers(void **state)
+{
+	autostr text = {.max = 0};
 	autoptr(hosts) h = NULL;
 	struct host_conf c;
 	struct route r;
 
 	(void)state;
-	put(CONF, "[[registry]]\nprefix = \"h.test/ns\"\ninsecure = true\n");
+	str_add(&text, "[host.'https://m.test'.header]\n\"a b\" = 'x'\n"
+		       "\"a:b\" = 'x'\n\"\" = 'x'\nx-1 = \"x\\u007f\"\n");
+	for (int i = 0; i < 20; i++)
+		str_addf(&text, "h%d = 'v'\n", i);
+	put(TOML("a.test"), text.buf);
 	h = start();
-	check(h, rows, COUNT(rows));
-	assert_int_equal(hosts_find(h, "h.test", &c), 0);
-	assert_false(c.insecure);
-	host_conf_done(&c);
-	assert_int_equal(hosts_route(h, "h.test", "ns/a", true, &r), 0);
+	capture_begin();
+	assert_int_equal(hosts_route(h, "a.test", "x", true, &r), 0);
+	assert_says(capture_end(), "h16 cannot be a header");
 	assert_int_equal(hosts_endpoint(h, r.v[0].endpoint, &c), 0);
-	assert_true(c.insecure && c.try_https_first);
+	assert_int_equal(c.headers.len, 16);
+	assert_string_equal(c.headers.v[0], "h0: v");
+	assert_string_equal(c.headers.v[15], "h15: v");
 	host_conf_done(&c);
 	route_done(&r);
 }
 
-static const struct {
-	const char *text, *says;
-} broken[] = {
-	{"[[registry]]\nprefix = \"a.test\nblocked = true\n",
-	 "registries.conf:2: what begins here has a string without an end"},
-	{"colour = 1\n", ":1: colour is unknown here, and ignored"},
-	{"[[registry]]\nlocation = \"x.test\"\ninsecure = 1\n",
-	 ":3: insecure must be true or false"},
-	{"[[registry]]\nlocation = \"https://x.test\"\n", ":1: https://x.test"},
-	{"[[registry]]\nlocation = \"x.test/a:1\"\n", "single tags"},
-	{"[[registry]]\n", ":1: a registry without prefix and location"},
-};
-
-static void test_broken(void **state)
-{
-	(void)state;
-	for (size_t i = 0; i < COUNT(broken); i++) {
-		autoptr(hosts) h = NULL;
-		autofree char *text =
-			str_printf("%s[[registry]]\nprefix = \"good.test\"\n"
-				   "location = \"there.test\"\n",
-				   broken[i].text);
-		autofree char *got = NULL;
-
-		put(CONF, text);
-		capture_begin();
-		h = start();
-		assert_says(capture_end(), broken[i].says);
-		/* The rest counts. */
-		got = route(h, "good.test", "a", true);
-		assert_string_equal(got, "there.test/v2 a");
-	}
-}
-
-/* What of an entry cannot be read must not open what it may block. */
-static const struct {
-	const char *text, *says;
-	bool blocks_it, blocks_all; /* h.test/x; anything */
-} doubtful[] = {
-	{"prefix='h.test'\nblocked = tru\n", "taken for true", true, false},
-	{"prefix='h.test'\nblocked = \"yes\"\n", ":3: blocked cannot be", true,
-	 false},
-	{"prefix='h.test'\nblocked\n", "has no = behind", true, false},
-	{"prefix='h.test'\nblocked = false\nblocked = true\n",
-	 "sets what is set already", true, false},
-	{"prefix='h.test'\nblocked = false\n", "", false, false},
-	{"prefix='h.test'\nblocked = true\nlocation = 'https://x'\n",
-	 "without a scheme", true, false},
-	{"prefix='h.test'\nblocked = true\ncolour = 1\n", "colour", true,
-	 false},
-	{"prefix='h.test\nblocked = true\n", "all are blocked", true, true},
-	{"prefix=7\nblocked = true\nlocation='o.test'\n", "all are blocked",
-	 true, true},
-	{"prefix='https://h.test'\nblocked = true\n", "all are blocked", true,
-	 true},
-	{"blocked = true\n", "all are blocked", true, true},
-	{"prefix='h.test/x:1'\nblocked = true\n",
-	 "what is blocked is all of it", true, false},
-	{"prefix='h.test'\nblocked = true\n[[registry.mirror]]\nlocation=x\n",
-	 "a mirror without a location", true, false},
-	{"prefix='h.test\nlocation = 'o.test'\n", "a prefix that can be read",
-	 false, false},
-};
-
-static void test_fails_closed(void **state)
-{
-	(void)state;
-	for (size_t i = 0; i < COUNT(doubtful); i++) {
-		autoptr(hosts) h = NULL;
-		autofree char *text =
-			str_printf("[[registry]]\n%s", doubtful[i].text);
-
-		put(CONF, text);
-		capture_begin();
-		h = start();
-		assert_says(capture_end(), doubtful[i].says);
-		if (!hosts_blocked(h, "h.test", "x") == doubtful[i].blocks_it ||
-		    !hosts_blocked(h, "o.test", "") == doubtful[i].blocks_all)
-			fail_msg("%s", text);
-		if (doubtful[i].blocks_it)
-			assert_says(hosts_blocked(h, "h.test", "x"),
-				    "registries.conf:1");
-	}
-}
-
-/* Whole files of which nobody knows what they block, and where they say so. */
-static const struct {
-	const char *text, *where; /* of o.test, of which nothing is said */
-} lost[] = {
-	{"[[registry]\nprefix='h.test'\nblocked=true\n", "conf:1"},
-	{"\n[[registry\nprefix='h.test'\nblocked=true\n", "conf:2"},
-	{"[aliases\n[[registry]]\nprefix='h.test'\n", "conf:1"},
-	{"[[regi stry]]\nprefix='h.test'\nblocked=true\n", "conf:1"},
-	{"[[registry]] #\n[[registry]] x\nprefix='h.test'\n", "conf:2"},
-	{"[registry]\nprefix='h.test'\nblocked=true\n", "conf:1"},
-	{"[registry]\n[[registry]]\nprefix='h.test'\nblocked=true\n", "conf:1"},
-	{"registry = 'x'\n", "conf:1"},
-	{"registry]]\nprefix='h.test'\nblocked=true\n", "conf:1"},
-	{"#[[registry]]\nprefix='h.test'\nblocked=true\n", "conf:3"},
-	{"[[registry]]\nprefix='g.test'\nregistry]]\nprefix='h.test'\n"
-	 "blocked=true\n",
-	 "conf:1"},
-	{"[registries.block]\nregistries=['h.test', 7]\n", "conf:2"},
-	{"[registries.block]\nregistries=['h.test'\n", "conf:2"},
-	{"[registries.block\nregistries=['h.test']\n", "conf:1"},
-	{"[registries.block]\nregistries=['https://h.test']\n", "conf:2"},
-	{"[registries]\nblock = ['h.test']\n", "conf:2"},
-	/* What is lost blocks nothing. */
-	{"[[registry]]\nprefix='h.test'\n[[registry.mirror]\nlocation='x'\n",
-	 NULL},
-	{"[aliases]\n[aliases]\n[[registry]]\nprefix='h.test'\n", NULL},
-	{"[aliases]\na = 'b\n", NULL},
-};
-
-static void test_lost(void **state)
-{
-	(void)state;
-	for (size_t i = 0; i < COUNT(lost); i++) {
-		autoptr(hosts) h = NULL;
-		const char *where;
-
-		put(CONF, lost[i].text);
-		capture_begin();
-		h = start();
-		capture_end();
-		where = hosts_blocked(h, "o.test", "");
-		if (lost[i].where && (!where || !strstr(where, lost[i].where)))
-			fail_msg("%s: %s", lost[i].text, where);
-		if (!lost[i].where && where)
-			fail_msg("%s: %s", lost[i].text, where);
-	}
-}
-
-/* More broken beginnings than are told of: the last one swallowed the rest. */
-static void test_too_broken(void **state)
-{
-	autostr text = {.max = 0};
-	autoptr(hosts) h = NULL;
-
-	(void)state;
-	for (int i = 0; i < 20; i++)
-		str_add(&text, "x = [\n");
-	str_add(&text, "[[registry]]\nprefix='h.test'\nblocked=true\n");
-	put(CONF, text.buf);
-	capture_begin();
-	h = start();
-	capture_end();
-	assert_non_null(hosts_blocked(h, "h.test", ""));
-}
-
-static void test_version_1(void **state)
+/* Whoever gives a CA for a place on this machine wants it verified. */
+static void test_ca_is_verified(void **state)
 {
 	autoptr(hosts) h = NULL;
+	struct host_conf c;
+	struct route r;
 
 	(void)state;
-	put(CONF, "[registries.search]\nregistries = ['quay.io']\n"
-		  "[registries.block]\nregistries = ['a.test', 'b.test/no']\n");
-	capture_begin();
+	put(".config/containerd/certs.d/a.test/m.crt",
+	    "-----BEGIN CERTIFICATE-----\nbQ==\n"
+	    "-----END CERTIFICATE-----\n");
+	put(TOML("a.test"), "[host.'https://localhost:1']\nca = 'm.crt'\n"
+			    "[host.'https://localhost:2']\nca = 'm.crt'\n"
+			    "skip_verify = true\n"
+			    "[host.'https://localhost:3']\n"
+			    "[host.'https://m.test']\nca = 'absent.crt'\n");
 	h = start();
+	capture_begin();
+	assert_int_equal(hosts_route(h, "a.test", "x", true, &r), 0);
+	assert_int_equal(r.len, 5);
+	assert_int_equal(hosts_endpoint(h, r.v[0].endpoint, &c), 0);
+	assert_false(c.insecure || c.plain_http || c.try_https_first);
+	assert_non_null(c.ca_file);
+	host_conf_done(&c);
+	assert_int_equal(hosts_endpoint(h, r.v[1].endpoint, &c), 0);
+	assert_true(c.insecure);
+	host_conf_done(&c);
+	assert_int_equal(hosts_endpoint(h, r.v[2].endpoint, &c), 0);
+	assert_true(c.insecure && !c.try_https_first);
+	assert_null(c.ca_file);
+	host_conf_done(&c);
 	assert_string_equal(capture_end(), "");
-	assert_says(hosts_blocked(h, "a.test", "x"), "conf:4");
-	assert_says(hosts_blocked(h, "b.test", "no/x"), "conf:4");
-	assert_null(hosts_blocked(h, "b.test", "x"));
-	assert_null(hosts_blocked(h, "quay.io", ""));
-}
-
-/* Files that cannot be used block what they may block; all else goes on. */
-static void test_no_files(void **state)
-{
-	autofree char *large = malloc((10 << 20) + 1);
-
-	(void)state;
-	memset(large, '#', 10 << 20);
-	large[10 << 20] = '\0';
-	for (int i = 0; i < 5; i++) {
-		autoptr(hosts) h = NULL;
-		struct host_conf c;
-
-		fixture_clean(NULL);
-		if (i == 0) {
-			make_dir(CONF);
-			make_dir(TOML("h.test"));
-		} else if (i == 1) {
-			put(CONF, large);
-			put(TOML("h.test"), large);
-		} else if (i == 2) {
-			put_mode(CONF, "", 0666);
-			put_mode(TOML("h.test"), "", 0666);
-		} else if (i == 3) {
-			put_mode(CONF, "", 0000);
-			put_mode(TOML("h.test"), "", 0000);
-		} else {
-			put(TOML("h.test"), large);
-			put_mode(DROPIN "b.conf", "", 0666);
-		}
-		capture_begin();
-		h = start();
-		assert_int_equal(hosts_find(h, "h.test", &c), 0);
-		host_conf_done(&c);
-		assert_int_equal(hosts_find(h, "h.test", &c), 0);
-		host_conf_done(&c);
-		{
-			const char *said = capture_end();
-			const char *first = strstr(said, "hosts.toml");
-
-			assert_says(said,
-				    i == 4 ? "b.conf " : "registries.conf ");
-			assert_says(said, "all are blocked");
-			assert_non_null(first);
-			/* Once, not per look-up. */
-			assert_null(strstr(first + 1, "hosts.toml"));
-		}
-		assert_says(hosts_blocked(h, "b.test", "x"),
-			    i == 4 ? "b.conf" : CONF);
-	}
-}
-
-/* As editors of other systems leave them. */
-static void test_endings(void **state)
-{
-	autoptr(hosts) h = NULL;
-
-	(void)state;
-	put(CONF, "\xef\xbb\xbf[[registry]]\r\nprefix = 'h.test'\r\n"
-		  "blocked = true\r\n");
+	/* Without it nobody there could be told from anybody else. */
 	capture_begin();
-	h = start();
-	assert_string_equal(capture_end(), "");
-	assert_non_null(hosts_blocked(h, "h.test", "x"));
+	assert_int_equal(hosts_endpoint(h, r.v[3].endpoint, &c), -EINVAL);
+	assert_says(capture_end(), "absent.crt");
+	route_done(&r);
 }
 
 int main(void)
@@ -587,18 +329,14 @@ int main(void)
 		cmocka_unit_test_teardown(test_hosts_toml, fixture_clean),
 		cmocka_unit_test_teardown(test_server, fixture_clean),
 		cmocka_unit_test_teardown(test_mirror, fixture_clean),
-		cmocka_unit_test(test_mirror_hosts),
 		cmocka_unit_test_teardown(test_hosts_toml_details,
 					  fixture_clean),
-		cmocka_unit_test_teardown(test_registries_conf, fixture_clean),
-		cmocka_unit_test_teardown(test_insecure_part, fixture_clean),
-		cmocka_unit_test_teardown(test_broken, fixture_clean),
-		cmocka_unit_test_teardown(test_fails_closed, fixture_clean),
-		cmocka_unit_test_teardown(test_lost, fixture_clean),
-		cmocka_unit_test_teardown(test_too_broken, fixture_clean),
-		cmocka_unit_test_teardown(test_version_1, fixture_clean),
-		cmocka_unit_test_teardown(test_no_files, fixture_clean),
-		cmocka_unit_test_teardown(test_endings, fixture_clean),
+		cmocka_unit_test_teardown(test_hosts_toml_broken,
+					  fixture_clean),
+		cmocka_unit_test_teardown(test_client_certificates,
+					  fixture_clean),
+		cmocka_unit_test_teardown(test_headers, fixture_clean),
+		cmocka_unit_test_teardown(test_ca_is_verified, fixture_clean),
 	};
 	int failed;
 

@@ -2,6 +2,7 @@
 #include "fixture.h"
 
 #include "config/toml.h"
+#include "util/auto.h"
 #include "util/str.h"
 
 static struct {
@@ -77,6 +78,11 @@ static const struct {
 	 "{f=? d=? h=? n=?}"},
 	{"a = \"t\\t\\\"q\\\" \\\\ \\u00e9\"", "{a='t\t\"q\" \\ \xc3\xa9'}"},
 	{"a = 'C:\\x'", "{a='C:\\x'}"},
+	{"a = \"\\u0041\\u20AC\\U0001F600\"",
+	 "{a='A\xe2\x82\xac\xf0\x9f\x98\x80'}"},
+	{"a = \"\\b\\f\\r\\e/\"", "{a='\b\f\r\x1b/'}"},
+	{"a = \"\"\"x\\ \t\r\n \n y\"\"\"", "{a='xy'}"},
+	{"a = \"\"\"\r\nx\r\ny\"\"\"", "{a='x\ny'}"},
 	{"a = \"\"\"\none\n two\"\"\"", "{a='one\n two'}"},
 	{"a = \"\"\"one \\\n\n   two\"\"\"", "{a='one two'}"},
 	{"a = \"\"\"x\"\"\"\"\"", "{a='x\"\"'}"},
@@ -125,6 +131,14 @@ static const struct {
 	{"a = \"\\ud800\"\nb = 2", 1, "{b=2}"},
 	{"a = \"\\u0000\"\nb = 2", 1, "{b=2}"},
 	{"a = \"\x01\"\nb = 2", 1, "{b=2}"},
+	{"a = \"\x7f\"\nb = 2", 1, "{b=2}"},
+	{"a = \"\\u12\"\nb = 2", 1, "{b=2}"},
+	{"a = \"\\U00110000\"\nb = 2", 1, "{b=2}"},
+	{"a = \"\"\"x\\ y\"\"\"\nb = 2", 1, "{b=2}"},
+	{"a = \"\"\"x\rz\"\"\"\nb = 2", 1, "{b=2}"},
+	{"b = 2\na = \"\\", 2, "{b=2}"},
+	{"b = 2\na = \"\\u00", 2, "{b=2}"},
+	{"a = {b = x}\nb = 2", 1, "{b=2}"},
 	{"\n\na = 1\na = 2", 4, "{a=1}"},
 	{"a = 1 2\nb = 2", 1, "{a=1 b=2}"},
 	{"a = [1 2]\nb = 2", 1, "{b=2}"},
@@ -221,6 +235,39 @@ static void test_limits(void **state)
 	assert_int_equal(heard.len, 1);
 	toml_free(t);
 	free(text);
+
+	text = repeat("a={", 100, "");
+	t = parse(text);
+	assert_int_equal(heard.len, 1);
+	toml_free(t);
+	free(text);
+
+	text = repeat("k", 1025, " = 1\nb = 1");
+	t = parse(text);
+	assert_int_equal(heard.len, 1);
+	assert_int_equal(t->len, 2);
+	assert_int_equal(toml_find(t, "b")->number, 1);
+	toml_free(t);
+	free(text);
+
+	text = repeat("k", 1024, " = 1\nb = 1");
+	t = parse(text);
+	assert_int_equal(heard.len, 0);
+	toml_free(t);
+	free(text);
+
+	for (int i = 0; i < 2; i++) {
+		autofree char *word = repeat("1", i ? 65 : 66000, "");
+
+		text = str_printf(i ? "a = %s\nb = 1" : "a = '%s'\nb = 1",
+				  word);
+		t = parse(text);
+		assert_int_equal(heard.len, 1);
+		assert_null(toml_find(t, "a"));
+		assert_int_equal(toml_find(t, "b")->number, 1);
+		toml_free(t);
+		free(text);
+	}
 
 	text = repeat("!\n", 5000, "b = 1");
 	t = parse(text);

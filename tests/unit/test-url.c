@@ -297,6 +297,7 @@ static void test_redact(void **state)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		char *shown = url_redact(rows[i].url);
 
+		assert_non_null(shown);
 		assert_string_equal(shown, rows[i].shown);
 		free(shown);
 	}
