@@ -4,9 +4,9 @@
 
 #include "util/auto.h"
 
-void ahead_init(struct ahead *a, uint64_t limit_bytes)
+void ahead_init(struct ahead *a, uint64_t limit_bytes, bool bold)
 {
-	*a = (struct ahead){.limit_bytes = limit_bytes};
+	*a = (struct ahead){.limit_bytes = limit_bytes, .bold = bold};
 	pthread_mutex_init(&a->lock, NULL);
 }
 
@@ -25,9 +25,11 @@ uint64_t ahead_window(struct ahead *a, uint64_t off, size_t len)
 	autolock(&a->lock);
 	uint64_t end = off + len, window;
 
+	bool large = a->bold && off == 0 && len >= AHEAD_BOLD_BYTES;
+
 	/* A first read is no stream yet, but for a large one of the beginning:
 	 * the kernel asks for so much if somebody reads in large pieces. */
-	if ((a->next_off == 0 && (off > 0 || len < AHEAD_BOLD_BYTES)) ||
+	if ((a->next_off == 0 && !large) ||
 	    distance(off, a->next_off) > AHEAD_SLACK_BYTES) {
 		a->start_off = off;
 		a->next_off = end;

@@ -2,12 +2,12 @@
 #pragma once
 /*
  * Read-ahead: pure policy, one per open file.  The first read fetches what it
- * needs, unless it asks for much from the very beginning, as who wants all of
- * it does; from the second sequential one on the window is four times what was
- * read in one go so far, at least 1 MiB and up to a limit; a seek starts anew.
- * So what is fetched in vain is bounded by what was read.  Linux reads ahead
- * out of order, so half a MiB of disorder still counts as sequential.  A reader
- * that knows where it ends fetches nothing beyond.
+ * needs, unless it asks for much from the very beginning and whoever does that
+ * wants all (`bold`); from the second sequential one on the window is four
+ * times what was read in one go so far, at least 1 MiB and up to a limit; a
+ * seek starts anew. So what is fetched in vain is bounded by what was read.
+ * Linux reads ahead out of order, so half a MiB of disorder still counts as
+ * sequential.  A reader that knows where it ends fetches nothing beyond.
  */
 #include <pthread.h>
 #include <stdbool.h>
@@ -25,11 +25,12 @@ struct ahead {
 			    */
 	uint64_t start_off; /* where the sequential run began; likewise */
 	uint64_t limit_bytes;
+	bool bold;
 	uint64_t end_off; /* nothing from here on is wanted; 0: not known;
 			     likewise */
 };
 
-void ahead_init(struct ahead *a, uint64_t limit_bytes);
+void ahead_init(struct ahead *a, uint64_t limit_bytes, bool bold);
 void ahead_done(struct ahead *a);
 /* Tells of a read [off, off+len); returns the bytes wanted beyond its end. */
 uint64_t ahead_window(struct ahead *a, uint64_t off, size_t len);

@@ -114,7 +114,7 @@ int pass_toc(struct layerindex *x, struct blob *b, bool in_memory,
 					    "manifest says";
 	int r;
 
-	ahead_init(&p.ahead, 0);
+	ahead_init(&p.ahead, 0, false);
 	r = toc_build(&p, &x->note.claim, error, sizeof(error));
 	build_local(&x->build, false);
 	treebuild_free(p.build);

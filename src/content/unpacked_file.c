@@ -169,7 +169,7 @@ int unpacked_open_file(struct unpacked *u, uint64_t ino, struct wait *w,
 	f->unpacked = unpacked_ref(u);
 	f->ino = ino;
 	pthread_mutex_init(&f->lock, NULL);
-	ahead_init(&f->ahead, content_ahead_limit(u->repo->content));
+	ahead_init(&f->ahead, content_ahead_limit(u->repo->content), false);
 	r = file_find(f, w);
 	if (r == 0 && !f->stream && f->inode.size_bytes > 0 &&
 	    !(f->inode.flags & (TREE_PIECES | TREE_BLOB)))

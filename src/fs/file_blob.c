@@ -68,7 +68,7 @@ static int blob_handle_open(struct node *n, struct wait *w, void **ret_handle)
 		free(h);
 		return r;
 	}
-	ahead_init(&h->ahead, content_ahead_limit(node_content(n)));
+	ahead_init(&h->ahead, content_ahead_limit(node_content(n)), true);
 	*ret_handle = h;
 	return 0;
 }

@@ -58,7 +58,7 @@ int relay_open(struct repo *from, const struct digest *d, uint64_t size_bytes,
 		return e;
 	}
 	blob_reader_checks(r->blob);
-	ahead_init(&r->ahead, content_ahead_limit(repo_content(from)));
+	ahead_init(&r->ahead, content_ahead_limit(repo_content(from)), true);
 	hash_init(&r->now, d->alg);
 	r->front = r->now;
 	r->from = repo_ref(from);

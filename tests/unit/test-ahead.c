@@ -17,15 +17,20 @@ struct step {
 	uint64_t window;
 };
 
-static void run(const struct step *v, size_t n, uint64_t limit)
+static void run_as(bool bold, const struct step *v, size_t n, uint64_t limit)
 {
 	struct ahead a;
 
-	ahead_init(&a, limit);
+	ahead_init(&a, limit, bold);
 	for (size_t i = 0; i < n; i++)
 		assert_int_equal(ahead_window(&a, v[i].off, v[i].len),
 				 v[i].window);
 	ahead_done(&a);
+}
+
+static void run(const struct step *v, size_t n, uint64_t limit)
+{
+	run_as(false, v, n, limit);
 }
 
 static void test_window_follows_what_was_read(void **state)
@@ -52,15 +57,18 @@ static void test_bold_beginning(void **state)
 	static const struct step some[] = {{0, 256 * KIB - 1, 0}};
 	static const struct step middle[] = {{4 * KIB, 1 * MIB, 0}};
 
-	run(all, 2, 32 * MIB);
-	run(some, 1, 32 * MIB);
-	run(middle, 1, 32 * MIB);
+	static const struct step timid[] = {{0, 1 * MIB, 0}};
+
+	run_as(true, all, 2, 32 * MIB);
+	run_as(true, some, 1, 32 * MIB);
+	run_as(true, middle, 1, 32 * MIB);
+	run(timid, 1, 32 * MIB);
 }
 
 static void test_seek_starts_anew(void **state)
 {
 	static const struct step v[] = {
-		{0, 1 * MIB, 4 * MIB},
+		{0, 1 * MIB, 0},
 		{1 * MIB, 1 * MIB, 8 * MIB},
 		{100 * MIB, 4 * KIB, 0},
 		{100 * MIB + 4 * KIB, 128 * KIB, 1 * MIB},

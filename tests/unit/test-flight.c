@@ -408,7 +408,7 @@ static void test_sequential(void **state)
 
 	put_blob(f, &f->here, REPO, big, size, &d);
 	assert_int_equal(blob_open(f->repo, &d, size, &b), 0);
-	ahead_init(&a, content_ahead_limit(f->content));
+	ahead_init(&a, content_ahead_limit(f->content), false);
 	for (size_t off = 0; off < size; off += n) {
 		assert_int_equal(blob_read(b, &a, buf, n, off, &f->c.w), n);
 		assert_memory_equal(buf, big + off, n);
