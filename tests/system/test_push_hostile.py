@@ -213,6 +213,9 @@ def test_fallback_index(emulator, mount, images, tmp_path, name):
     else:
         assert errors(m)
         assert get(emu, f"/v2/{REPO}/manifests/{tag}") == body.encode()
+        # where cp finds index.json before the last blob
+        for one in os.listdir(m / ".registryfs/pending"):
+            os.unlink(m / ".registryfs/pending" / one)
     assert read_file(m / REPO / "_tags/1/index.json")
 
 
