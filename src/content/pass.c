@@ -472,7 +472,7 @@ int pass_archive(struct layerindex *x, struct blob *b, bool in_memory,
 	struct pass p = {.x = x, .blob = b, .w = w, .in_memory = in_memory};
 	int r = -ENOMEM;
 
-	ahead_init(&p.ahead, content_ahead_limit(x->content), true);
+	ahead_init(&p.ahead, content_ahead_limit(x->content), false);
 	p.hash_packed = cache_is_tight(x);
 	hash_init(&p.packed, x->digest.alg);
 	p.in = malloc(FETCH_BYTES);
