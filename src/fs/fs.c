@@ -19,6 +19,7 @@
 #include <sys/mount.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "fs/deed.h"
 #include "fs/dir_root.h"
@@ -30,6 +31,7 @@
 #include "util/metric.h"
 
 #define DEEDS_PATIENCE_MS 5000
+#define SENDERS_PATIENCE_MS 1000
 
 /* --- the INIT reply --- */
 
@@ -64,9 +66,8 @@ static bool is_init_reply(const struct iovec *iov, int count)
 	return out->major == FUSE_KERNEL_VERSION;
 }
 
-static ssize_t io_writev(int fd, struct iovec *iov, int count, void *userdata)
+static ssize_t send_message(struct fs *fs, int fd, struct iovec *iov, int count)
 {
-	struct fs *fs = userdata;
 	ssize_t n;
 
 	if (atomic_load(&fs->answered))
@@ -78,6 +79,38 @@ static ssize_t io_writev(int fd, struct iovec *iov, int count, void *userdata)
 	if (n > 0 && !atomic_exchange(&fs->is_ready, true) && fs->ready)
 		fs->ready(fs->ready_arg);
 	return n;
+}
+
+/*
+ * Nothing may be sent to a descriptor that was closed meanwhile: its number may
+ * be that of a file of the cache by then.
+ */
+static ssize_t io_writev(int fd, struct iovec *iov, int count, void *userdata)
+{
+	struct fs *fs = userdata;
+	ssize_t n = -1;
+	int e = ENOENT; /* libfuse takes that without a word */
+
+	atomic_fetch_add(&fs->sending, 1);
+	if (!atomic_load(&fs->closed)) {
+		n = send_message(fs, fd, iov, count);
+		e = errno;
+	}
+	atomic_fetch_sub(&fs->sending, 1);
+	errno = e;
+	return n;
+}
+
+/* Who is in the kernel already has the file, and may wait for a lock that only
+ * the unmount frees: so not for ever. */
+static void close_to_senders(struct fs *fs)
+{
+	atomic_store(&fs->closed, true);
+	for (unsigned ms = 0; ms < SENDERS_PATIENCE_MS; ms++) {
+		if (atomic_load(&fs->sending) == 0)
+			return;
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	}
 }
 
 /* --- requests that libfuse does not know --- */
@@ -329,6 +362,7 @@ void fs_unmount(struct fs *fs)
 	/* They reply to what is closed now.  One that tells the kernel
 	 * something may wait for a lock that only the unmount frees. */
 	deeds_wait(fs->deeds, DEEDS_PATIENCE_MS);
+	close_to_senders(fs);
 	fuse_session_unmount(fs->session);
 	fs_free(fs);
 }

@@ -40,8 +40,10 @@ struct fs {
 	void (*ready)(void *arg);
 	void *ready_arg;
 	atomic_bool is_ready;
-	atomic_bool answered;	/* the INIT reply went out */
-	atomic_bool broken_off; /* what was on its way when it was stopped */
+	atomic_bool answered;	  /* the INIT reply went out */
+	atomic_bool closed;	  /* nothing is to be sent any more */
+	_Atomic unsigned sending; /* threads that do */
+	atomic_bool broken_off;	  /* what was on its way when it was stopped */
 };
 
 extern const struct fuse_lowlevel_ops fs_ops;
