@@ -306,7 +306,7 @@ class Preempted:
     """Sends a process SIGURG a thousand times a second."""
 
     def __init__(self, process):
-        self.process, self.over = process, threading.Event()
+        self.process, self.over, self.sent = process, threading.Event(), 0
         self.thread = threading.Thread(target=self.work, daemon=True)
         self.thread.start()
 
@@ -316,6 +316,7 @@ class Preempted:
                 os.kill(self.process.pid, signal.SIGURG)
             except ProcessLookupError:
                 return
+            self.sent += 1
 
     def end(self):
         self.over.set()
@@ -331,7 +332,7 @@ def test_preempted_program(mount, emu, tmp_path):
         b"".join(file(n, d) for n, d in files.items()) + END])
     image.fill(emu, "a", "1")
     m = mount(emu)
-    emu.fault(path="/blobs/", count=0, trickle={"bytes": 100_000, "every": 0.01})
+    emu.fault(path="/blobs/", count=0, trickle={"bytes": 50_000, "every": 0.01})
     with open(tmp_path / "out", "wb") as out:
         reader = subprocess.Popen(
             ["perl", "-e", WALK, str(m / f"a/_rootfs/{image.digest}")],
@@ -341,7 +342,8 @@ def test_preempted_program(mount, emu, tmp_path):
     told = reader.communicate(timeout=40)[1]
     signals.end()
     assert reader.returncode == 0 and told.startswith(b"done"), told
-    assert int(told.split()[1]) > 20
+    # Those that come during one call are handled as one.
+    assert signals.sent > 200 and int(told.split()[1]) > 5
     want = b"".join(files[n] for n in sorted(files))
     assert sha256((tmp_path / "out").read_bytes()) == sha256(want)
 
