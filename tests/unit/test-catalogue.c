@@ -203,7 +203,7 @@ static void test_allow(void **state)
 
 static void *read_main(void *arg)
 {
-	struct catalogue *t;
+	struct catalogue *t = NULL;
 	const char *name;
 	struct wait w;
 	size_t n = 0;

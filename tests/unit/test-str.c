@@ -92,6 +92,7 @@ static void steals(void **state)
 	autofree char *empty = str_steal(&s);
 	autofree char *full = NULL;
 
+	assert_non_null(empty);
 	assert_string_equal(empty, "");
 	assert_int_equal(str_add(&s, "abc"), 0);
 	full = str_steal(&s);
