@@ -215,7 +215,7 @@ static pthread_barrier_t together;
 
 static void *list_main(void *arg)
 {
-	struct listing *l;
+	struct listing *l = NULL;
 	const char *name;
 	size_t i = 0;
 	int r;
