@@ -259,14 +259,14 @@ int flight_need(struct flight *f, struct repo *r, size_t i, struct wait *w)
 	int e;
 
 	while (!chunks_ready(f->chunks, i, false)) {
-		e = flight_verdict(f, r, w);
-		if (e == 0)
-			e = wait_check(w);
+		e = wait_check(w);
 		if (e == 0)
 			e = gate_enter_as(gate, r->host, w);
 		if (e < 0)
 			return e;
-		e = flight_get(f, r, i, w);
+		e = flight_verdict(f, r, w);
+		if (e == 0)
+			e = flight_get(f, r, i, w);
 		gate_leave_as(gate, r->host, w);
 		if (e == -ETIMEDOUT && wait_left_ms(w) == 0)
 			report_timeout(f, r, i);
